@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+/*
+ * host.h - all that core, x86 and irqchip may ask of the machine they run on.
+ *
+ * Two implementations: host/user (Linux system calls) and host/linux (kernel). The user-space one calls no
+ * libc function on a path that KVM_RUN can reach and is compiled for general registers only, because the
+ * guest's vector registers live in the host's while a vCPU is inside KVM_RUN (docs/soft-cpu.md).
+ *
+ * Locks may be taken on vCPU threads; legal order: core/locking.h.
+ */
+#ifndef HV_HOST_H
+#define HV_HOST_H
+
+#include "types.h"
+
+/* ---- memory ------------------------------------------------------------------------------------------- */
+
+/* Zeroed memory of size bytes, 16-byte aligned, or NULL. May sleep. */
+void *host_zalloc(size_t size);
+void host_free(void *p);			/* NULL is fine */
+/* n zeroed, page-aligned pages, or NULL. */
+void *host_pages_alloc(unsigned long n);
+void host_pages_free(void *p, unsigned long n);
+
+#ifndef __KERNEL__
+void *host_memcpy(void *dst, const void *src, size_t n);
+void *host_memset(void *dst, int c, size_t n);
+int host_memcmp(const void *a, const void *b, size_t n);
+#else
+#define host_memcpy memcpy
+#define host_memset memset
+#define host_memcmp memcmp
+#endif
+
+/* ---- atomics: C11 orderings by the compiler's builtins, the same on both hosts -------------------------- */
+
+#define host_load_acquire(p)		__atomic_load_n((p), __ATOMIC_ACQUIRE)
+#define host_store_release(p, v)	__atomic_store_n((p), (v), __ATOMIC_RELEASE)
+#define host_load_relaxed(p)		__atomic_load_n((p), __ATOMIC_RELAXED)
+#define host_store_relaxed(p, v)	__atomic_store_n((p), (v), __ATOMIC_RELAXED)
+#define host_xchg(p, v)			__atomic_exchange_n((p), (v), __ATOMIC_SEQ_CST)
+#define host_fetch_or(p, v)		__atomic_fetch_or((p), (v), __ATOMIC_SEQ_CST)
+#define host_fetch_and(p, v)		__atomic_fetch_and((p), (v), __ATOMIC_SEQ_CST)
+#define host_fetch_add(p, v)		__atomic_fetch_add((p), (v), __ATOMIC_SEQ_CST)
+#define host_mb()			__atomic_thread_fence(__ATOMIC_SEQ_CST)
+#define host_cmpxchg(p, old, new) ({							\
+	__typeof__(*(p)) old_ = (old);							\
+	__atomic_compare_exchange_n((p), &old_, (new), false, __ATOMIC_SEQ_CST,	\
+				    __ATOMIC_SEQ_CST);					\
+	old_; })
+
+/* ---- locks -------------------------------------------------------------------------------------------- */
+
+/* A sleeping lock. User space: a futex word. Kernel: the space holds a struct mutex. */
+struct host_mutex {
+	union {
+		struct { u32 word; u32 owner; };
+		u64 space[8];
+	};
+};
+/* A short lock; nothing sleeps under it. User space: spins briefly, then futex. Kernel: raw spinlock, irqs off. */
+struct host_spinlock {
+	union {
+		struct { u32 word; u32 owner; };
+		u64 space[2];
+	};
+};
+
+void host_mutex_init(struct host_mutex *m);
+void host_mutex_lock(struct host_mutex *m);
+bool host_mutex_trylock(struct host_mutex *m);
+void host_mutex_unlock(struct host_mutex *m);
+void host_spin_init(struct host_spinlock *l);
+void host_spin_lock(struct host_spinlock *l);
+void host_spin_unlock(struct host_spinlock *l);
+/* In debug builds a loud check, once per site, that this thread holds the lock; else nothing. */
+void host_assert_mutex_held(struct host_mutex *m);
+void host_assert_spin_held(struct host_spinlock *l);
+void host_cpu_relax(void);
+void host_yield(void);
+
+/* ---- read-mostly pointers ------------------------------------------------------------------------------- */
+
+/*
+ * Readers bracket their use with host_read_lock(domain slot); a writer publishes with host_store_release() and
+ * calls host_synchronize() before it frees what readers may still hold. One domain per VM; each reading thread
+ * uses its own slot (a vCPU its index + 1; others HOST_READ_SHARED, which costs an atomic).
+ * In the kernel this is SRCU.
+ */
+#define HOST_READ_SHARED	0
+struct host_rdomain;
+struct host_rdomain *host_rdomain_create(unsigned int slots);
+void host_rdomain_destroy(struct host_rdomain *d);
+void host_read_lock(struct host_rdomain *d, unsigned int slot);
+void host_read_unlock(struct host_rdomain *d, unsigned int slot);
+/* Wait until every read section that began before the call has ended. May sleep; not from inside one. */
+void host_synchronize(struct host_rdomain *d);
+
+/* ---- waiting and time ----------------------------------------------------------------------------------- */
+
+/* A thing one thread sleeps on and others wake. */
+struct host_waitq {
+	u32 seq;
+	u32 waiters;
+	void *impl;
+};
+void host_waitq_init(struct host_waitq *w);
+/* Snapshot to pass to host_wait(): a wake after the snapshot makes the wait return at once. */
+u32 host_wait_begin(struct host_waitq *w);
+/* Sleep until woken: 0; -EINTR on a signal to the thread; -ETIMEDOUT when deadline_ns (CLOCK_MONOTONIC,
+ * 0 = none) has passed. */
+int host_wait(struct host_waitq *w, u32 seq, u64 deadline_ns);
+void host_wake(struct host_waitq *w);
+
+u64 host_monotonic_ns(void);
+u64 host_realtime_ns(void);
+/* Host TSC rate in kHz, measured or told by the kernel; 0 if the TSC is not usable as a clock. */
+u32 host_tsc_khz(void);
+static inline u64 host_rdtsc(void)
+{
+	u32 lo, hi;
+
+	__asm__ volatile("rdtsc" : "=a"(lo), "=d"(hi));
+	return ((u64)hi << 32) | lo;
+}
+
+/* One-shot timer. fn runs on a timer thread (user) or in hard interrupt context (kernel): it must not sleep. */
+struct host_timer {
+	void (*fn)(struct host_timer *t);
+	u64 expires_ns;		/* CLOCK_MONOTONIC; 0 = not armed */
+	u64 impl[16];
+};
+void host_timer_init(struct host_timer *t, void (*fn)(struct host_timer *t));
+void host_timer_arm(struct host_timer *t, u64 expires_ns);
+/* After return fn is not running and will not run until armed again. Not callable from fn or under a lock fn takes. */
+void host_timer_cancel_sync(struct host_timer *t);
+/* Disarm without waiting for a running fn. */
+void host_timer_cancel(struct host_timer *t);
+
+/* ---- the calling program -------------------------------------------------------------------------------- */
+
+/* Copy from or to the caller's memory. 0 or -EFAULT; never a signal. */
+int host_copy_from_caller(void *dst, u64 src, size_t n);
+int host_copy_to_caller(u64 dst, const void *src, size_t n);
+/* Guest memory of the VM's owner at host virtual address hva: as above, for memory slots. */
+int host_mem_read(u64 hva, void *dst, size_t n);
+int host_mem_write(u64 hva, const void *src, size_t n);
+
+/* True if the calling thread has a signal pending that would be delivered. */
+bool host_signal_pending(void);
+/* Replace the thread's signal mask (8 bytes) and restore it. */
+void host_sigmask_swap(u64 newmask, u64 *oldmask);
+
+/* ---- eventfds ------------------------------------------------------------------------------------------- */
+
+struct host_eventfd;
+/* Take a reference on fd's eventfd. -EBADF, -EINVAL (no eventfd). */
+int host_eventfd_get(int fd, struct host_eventfd **out);
+void host_eventfd_put(struct host_eventfd *e);
+bool host_eventfd_same(const struct host_eventfd *a, const struct host_eventfd *b);
+void host_eventfd_signal(struct host_eventfd *e);
+/* Call fn(arg) on a host thread each time the count becomes non-zero; the count is drained first. fn must not sleep.
+ * A count pending now fires once. */
+struct host_eventfd_watch;
+int host_eventfd_watch(struct host_eventfd *e, void (*fn)(void *arg), void *arg,
+		       struct host_eventfd_watch **out);
+void host_eventfd_unwatch(struct host_eventfd_watch *w);	/* fn not running after return */
+
+/* ---- randomness, log ------------------------------------------------------------------------------------ */
+
+void host_random(void *buf, size_t n);
+/* One line; ours-caused trouble. Rate limited per call site in both hosts. Not for hot paths. */
+void host_log(const char *fmt, ...) __printf(1, 2);
+
+#endif

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+/*
+ * emul.h - one instruction at a time, effects through emul_ops only. The same source serves MMIO exits of vmx and
+ * svm, system instructions and all untranslated modes of soft, unit tests and the fuzzer. Integer, system,
+ * string, far control transfer, and data moves of SSE/AVX; other vector and x87 instructions go to ops->vector().
+ */
+#ifndef X86_EMUL_H
+#define X86_EMUL_H
+
+#include "../arch/state.h"
+#include "../arch/exception.h"
+#include "../decode/decode.h"
+
+enum emul_result {
+	EMUL_DONE,	/* retired: state committed, RIP moved (a REP may have retired some iterations: EMUL_AGAIN) */
+	EMUL_AGAIN,	/* as DONE, but RIP still points at the instruction: a REP with work left */
+	EMUL_FAULT,	/* e->fault set; nothing else changed but what the architecture says */
+	EMUL_RETRY,	/* an op asked for user space: nothing changed; run the same instruction again later */
+	EMUL_HLT,	/* HLT retired */
+	EMUL_SHUTDOWN,	/* triple fault (from event delivery) */
+	EMUL_UNHANDLED,	/* not known to the emulator: nothing changed */
+};
+
+struct x86_fault {
+	u8 vector;
+	bool has_error;
+	bool soft;		/* INT n, INT3, INTO, INT1: RIP pushed is the next instruction's */
+	u32 error;
+	u64 cr2;		/* for #PF */
+	u64 dr6;		/* for #DB: bits to set */
+};
+
+struct emul;
+
+/*
+ * Results of the hooks: 0; -EFAULT: e->fault has been set (a guest exception); -EAGAIN: needs user space, becomes
+ * EMUL_RETRY; any other: EMUL_UNHANDLED. Linear addresses are complete (segment base added, checks done).
+ */
+struct emul_ops {
+	/* Data access of 1..64 bytes, may cross pages; all or nothing for writes (check both pages first).
+	 * access: enum walk_access | WALK_USER | WALK_IMPLICIT. Reads of MMIO may be answered from a replay buffer. */
+	int (*read)(struct emul *e, gva_t gva, void *buf, unsigned int len, unsigned int access);
+	int (*write)(struct emul *e, gva_t gva, const void *buf, unsigned int len, unsigned int access);
+	/* Instruction bytes: returns how many (1..len) are available, or as above. */
+	int (*fetch)(struct emul *e, gva_t gva, void *buf, unsigned int len);
+	/* Atomic compare-and-exchange of 1,2,4,8,16 aligned or not: -EBUSY if *old differs (then *old := memory). */
+	int (*cmpxchg)(struct emul *e, gva_t gva, void *old, const void *new, unsigned int len, unsigned int access);
+	/* Port I/O; count > 1 for REP INS/OUTS, data is count*size bytes. May return fewer done by setting *count. */
+	int (*io_in)(struct emul *e, u16 port, unsigned int size, void *data, unsigned int *count);
+	int (*io_out)(struct emul *e, u16 port, unsigned int size, const void *data, unsigned int *count);
+	/* -EFAULT with #GP(0) set for refused ones */
+	int (*msr_read)(struct emul *e, u32 index, u64 *val);
+	int (*msr_write)(struct emul *e, u32 index, u64 val);
+	void (*cpuid)(struct emul *e, u32 *eax, u32 *ebx, u32 *ecx, u32 *edx);
+	/* Write of CR0 2 3 4 8, XCR0 (cr = EMUL_XCR0), EFER (cr = EMUL_EFER): checks and all side effects. #GP by -EFAULT. */
+	int (*cr_write)(struct emul *e, unsigned int cr, u64 val);
+	int (*dr_write)(struct emul *e, unsigned int dr, u64 val);
+	void (*invlpg)(struct emul *e, gva_t gva);
+	int (*invpcid)(struct emul *e, unsigned int type, u64 pcid, gva_t gva);
+	/* WBINVD and friends need nothing here. RDPMC: -EFAULT or value. */
+	int (*rdpmc)(struct emul *e, u32 index, u64 *val);
+	u64 (*rdtsc)(struct emul *e);
+	/* VMCALL/VMMCALL: state's registers are args and result. */
+	int (*hypercall)(struct emul *e);
+	/* x87, MMX, SSE, AVX, XSAVE family that the emulator core has no code for: execute e->insn with the memory
+	 * operand (if any) at gva. NULL or -ENOSYS: EMUL_UNHANDLED. */
+	int (*vector)(struct emul *e, gva_t gva);
+	/* True if the guest's CPUID offers the feature (enum insn_feature): else #UD. */
+	bool (*has_feature)(struct emul *e, unsigned int feature);
+	/* A write to segments, descriptor tables, CPL or mode took place: caches that depend on it are stale. */
+	void (*mode_changed)(struct emul *e);
+};
+#define EMUL_XCR0	16
+#define EMUL_EFER	17
+
+struct emul {
+	struct x86_state *st;		/* the live state; changed only when the instruction retires */
+	const struct emul_ops *ops;
+	void *ctx;			/* the ops' owner: a struct vcpu in core */
+	struct insn insn;
+	struct x86_fault fault;
+	/* scratch of one run; not for callers */
+	u64 gpr[X86_NR_GPR];
+	u64 rip;
+	u64 rflags;
+};
+
+/** Fetch, decode and execute the instruction at CS:RIP. */
+enum emul_result emul_step(struct emul *e);
+
+/** The same for an instruction that is decoded already into e->insn. */
+enum emul_result emul_exec(struct emul *e);
+
+enum event_kind { EVENT_EXCEPTION, EVENT_SOFT /* INT n etc. */, EVENT_EXTINT, EVENT_NMI };
+
+/**
+ * Deliver an event through the IDT (real, protected, long mode; task gates too), with double- and triple-fault
+ * rules for faults during delivery (SDM 3A 6.14, 6.15). State's RIP must be the one to push.
+ * Returns EMUL_DONE, EMUL_RETRY or EMUL_SHUTDOWN. Takes care of CR2, DR6, RF, NMI mask, HLT and shadow state.
+ */
+enum emul_result emul_deliver(struct emul *e, enum event_kind kind, const struct x86_fault *event);
+
+/* Fast pieces that the soft vendor calls for hot instructions; each as the instruction, from decoded form: */
+enum emul_result emul_syscall(struct emul *e, unsigned int len);
+enum emul_result emul_sysret(struct emul *e, bool to64);
+enum emul_result emul_iret(struct emul *e, unsigned int opsize);
+/** Load a data or stack segment register with all checks. */
+enum emul_result emul_load_seg(struct emul *e, enum x86_sreg reg, u16 sel);
+
+#endif
