@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+/* private.h - what the files of core share among themselves; nobody else includes it (vendors use hv.h). */
+#ifndef CORE_PRIVATE_H
+#define CORE_PRIVATE_H
+
+#include "hv.h"
+#include "../irqchip/irqchip.h"
+#include "../x86/paging/walk.h"
+#include "../x86/arch/msr.h"
+
+#define HV_MAX_CPUID	256
+
+/* Bytes of a vCPU's client mapping: kvm_run, PIO data, coalesced ring. */
+#define HV_VCPU_MMAP_PAGES	3
+
+/* The port or MMIO access that is with the client, or done and not yet consumed by the emulator. */
+struct io_state {
+	bool pending;			/* an exit is with the client; complete at the next KVM_RUN */
+	bool is_mmio, is_write;
+	/* PIO (data in page 1 of the mapping) */
+	u16 port;
+	u8 size;
+	u32 count;
+	/* MMIO: an access of up to 64 bytes goes out in pieces of at most 8 */
+	gpa_t gpa[2];			/* second: after a page border */
+	u32 len, first_len, done;
+	u8 data[64];
+	/* replay: reads that the instruction being emulated has already got, in order */
+	u32 nr_replay, replay_pos;
+	struct { gva_t gva; u32 len; u8 data[64]; bool pio; } replay[4];
+};
+
+struct pending_exception {
+	bool pending, injected;
+	struct x86_fault fault;
+	bool has_payload;
+	u64 payload;
+};
+
+struct vcpu_priv {
+	/* CPUID as KVM_SET_CPUID2 gave it; runtime bits are filled in at lookup */
+	struct kvm_cpuid_entry2 cpuid[HV_MAX_CPUID];
+	u32 nr_cpuid;
+	u64 features[2];		/* bit per enum insn_feature */
+	u64 cr4_allowed, efer_allowed, xcr0_allowed;
+	u8 maxphyaddr;
+	bool has_run;			/* CPUID is fixed after the first KVM_RUN */
+
+	/* events */
+	struct pending_exception exception;
+	struct { bool injected, soft; u8 nr; } interrupt;
+	struct { u8 pending; bool injected; } nmi;	/* pending: atomic count */
+	bool triple_fault;
+	u8 sipi_vector;
+	u32 apic_events;		/* bit 0 INIT, bit 1 SIPI; atomic */
+	struct kvm_guest_debug debug;
+
+	struct io_state io;
+	/* KVM_EXIT_X86_RDMSR/WRMSR with the client */
+	struct { bool pending, write, reply_ready, failed; u32 index; u64 data; } msr_exit;
+
+	/* MSRs that no instruction reads directly */
+	u64 mtrr_def, mtrr_fix[11], mtrr_base[8], mtrr_mask[8], pat;
+	u64 misc_enable, tsc_adjust, ucode_rev, arch_capabilities, feature_control, spec_ctrl, smbase, smi_count;
+	u64 mcg_cap, mcg_status, mcg_ctl, mce_banks[32 * 4];
+	u64 virt_spec_ctrl, platform_info, misc_features;
+	/* paravirtual: core/pv.c */
+	u64 pv_system_time, pv_wall_clock, pv_steal, pv_eoi, pv_apf_en, pv_apf_int, pv_poll_control;
+	bool pv_guest_paused;
+	u64 tsc_khz;
+	u64 tsc_written;		/* last value the host wrote, for the synchronisation rule (kvm-api.md trap 12) */
+	u64 steal_last, steal_accum;
+
+	/* caps per vCPU and signal mask */
+	bool enforce_pv_features;
+	bool sigmask_set;
+	u64 sigmask;
+	u64 boundary_exits;
+	/* counters, core/stat.c */
+	u64 stat_exits, stat_io_exits, stat_mmio_exits, stat_halt_exits, stat_irq_injections, stat_nmi_injections,
+	    stat_signal_exits, stat_request_irq_exits, stat_insn_emulation, stat_hypercalls, stat_irq_window_exits,
+	    stat_halt_wakeup, stat_tlb_flush;
+};
+
+#define VM_MAX_IOEVENTFDS	1024
+#define VM_MAX_COALESCED	100
+
+struct vm_priv {
+	/* capabilities switched on by KVM_ENABLE_CAP */
+	bool exception_payload, triple_fault_event, manual_dirty_log, exit_hypercall, msr_platform_info;
+	u64 manual_dirty_flags, x2apic_api, disabled_quirks, user_space_msr_mask, disabled_exits;
+	u32 max_vcpu_id, bsp_id;
+	bool irqchip_split, has_pit;
+	u64 tss_addr, identity_map_addr;
+	/* kvmclock: guest ns = host monotonic + offset */
+	s64 clock_offset;
+	u64 default_tsc_khz;
+	/* TSC synchronisation of host writes */
+	struct host_spinlock tsc_lock;
+	u64 tsc_last_write, tsc_last_offset, tsc_last_ns;
+	struct host_mutex irq_lock;		/* irqfd and ioeventfd lists */
+	struct irqfd *irqfds;
+	struct ioeventfd_bus *ioeventfds[2];	/* published: [0] PIO, [1] MMIO; sorted by address */
+	struct kvm_coalesced_mmio_zone coalesced[VM_MAX_COALESCED];
+	u32 nr_coalesced;
+	struct kvm_coalesced_mmio_ring *coalesced_ring;	/* one per VM, shown in every vCPU's mapping */
+	bool dead;
+	struct { u32 flags, n; struct { u32 flags, nmsrs, base; u8 *bitmap; } range[16]; } msr_filter;
+};
+
+/* ---- vm.c, vcpu.c, memslot.c, dirty.c, irqfd.c, ioeventfd.c, state.c, cap.c, ioctl.c, stat.c ---- */
+int vm_set_memory_region(struct vm *vm, const struct kvm_userspace_memory_region *r);
+int vm_check_extension(struct vm *vm, u32 cap);		/* vm NULL: system */
+/* Write of len bytes at addr hits an ioeventfd: it was signalled, true. */
+bool ioeventfd_write(struct vm *vm, bool mmio, u64 addr, const void *data, unsigned int len);
+/* true: the write went to the coalesced ring */
+bool coalesced_write(struct vm *vm, bool pio, u64 addr, const void *data, unsigned int len);
+void irqfd_gsi_eoi(struct vm *vm, u32 gsi);
+const struct irq_sink *core_irq_sink(void);
+
+/* ---- run.c ---- */
+/* KVM_RUN; vcpu->mutex held. 0 with *vcpu->run filled, or -errno. */
+int vcpu_run(struct vcpu *vcpu);
+/* Power-up (init false) or INIT reset of *vcpu->st, events and local APIC. SDM 3A table 10-1 */
+void vcpu_reset(struct vcpu *vcpu, bool init);
+/* Apply queued INIT and SIPI to mp_state and registers (GET_MP_STATE, GET_VCPU_EVENTS and KVM_RUN do). */
+void vcpu_apply_apic_events(struct vcpu *vcpu);
+void vcpu_fill_run(struct vcpu *vcpu);			/* if_flag, cr8, apic_base, ready_for_interrupt_injection, flags */
+
+/* ---- inject.c ---- */
+void vcpu_queue_exception(struct vcpu *vcpu, const struct x86_fault *f);
+int vcpu_inject_pending(struct vcpu *vcpu);		/* before each entry; 0, or EMUL_SHUTDOWN / -errno */
+bool vcpu_interrupt_allowed(struct vcpu *vcpu);
+bool vcpu_has_wakeup_event(struct vcpu *vcpu);		/* something HLT must wake for */
+
+/* ---- emulate.c ---- */
+void vcpu_emulate_init(struct vcpu *vcpu);
+/* Emulate the instruction at RIP. >0: go on in the guest; 0: exit to the client, *vcpu->run filled; <0: -errno */
+int vcpu_emulate(struct vcpu *vcpu, bool decoded);
+/* The client has answered the pending exit: take data. >0 go on (re-emulate or continue); 0: another exit; <0 */
+int vcpu_complete_io(struct vcpu *vcpu);
+
+/* ---- msr.c, cpuid.c, pv.c, cr.c ---- */
+int vcpu_set_cpuid(struct vcpu *vcpu, const struct kvm_cpuid_entry2 *e, u32 n);	/* -EINVAL, -E2BIG */
+/* host: from KVM_SET_MSRS (policy differs from the guest's WRMSR) */
+int msr_get(struct vcpu *vcpu, u32 index, u64 *val, bool host);			/* 0, -EINVAL */
+int msr_set(struct vcpu *vcpu, u32 index, u64 val, bool host);
+u32 msr_list(u32 *out, u32 max);							/* saved MSRs; returns how many */
+u32 msr_feature_list(u32 *out, u32 max);
+int msr_feature_get(u32 index, u64 *val);
+/* Validity of a whole set of control registers, for KVM_SET_SREGS. */
+bool cr_set_valid(struct vcpu *vcpu, u64 cr0, u64 cr3, u64 cr4, u64 efer);
+void pv_clock_update(struct vcpu *vcpu);			/* REQ_CLOCK_UPDATE */
+void pv_steal_update(struct vcpu *vcpu, bool running);
+u64 vm_clock_ns(struct vm *vm);				/* kvmclock now */
+u64 vcpu_guest_tsc(struct vcpu *vcpu);
+int vcpu_hypercall(struct vcpu *vcpu);			/* VMCALL: registers in st; >0 done, 0 exit to client */
+
+#endif
