@@ -15,7 +15,7 @@ VERSION := 0.1.0
 
 ifneq ($(V),1)
 Q := @
-say = @printf '  %-5s %s\n' $(1) $(2)
+say = @$(if $(findstring s,$(firstword -$(MAKEFLAGS))),:,printf '  %-5s %s\n' $(1) $(2))
 else
 say = @:
 endif
@@ -89,6 +89,6 @@ clean:
 
 include targets.mk
 -include $(wildcard tools/*.mk)
--include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+-include $(shell find $(BUILD)/obj $(BUILD)/tests -name '*.d' 2>/dev/null)
 
 .PHONY: all clean

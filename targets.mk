@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-only OR MIT
-# What one does with the programs once they are built: run, test, bench, clean. Included by the Makefile.
+# What one does with the programs once they are built: run, test, bench. Included by the Makefile.
 
 CACHE ?= cache
 RUN_MEM ?= 512
 RUN_CPUS ?= 2
 
+# -- the guest: Debian's kernel and a busybox initramfs, kept in cache/ ----------------------------
+
 setup:
 	@tools/setup
 
-# Debian's kernel and a busybox initramfs, kept in cache/ between runs
 kernel: $(CACHE)/vmlinuz
 initramfs: $(CACHE)/initramfs.cpio.gz
 
@@ -25,4 +26,51 @@ run:
 	@$(MAKE) --no-print-directory all kernel initramfs
 	@tools/run-guest $(BUILD)/anykvm $(CACHE) $(RUN_CPUS) $(RUN_MEM)
 
-.PHONY: setup kernel initramfs run
+# -- tests -----------------------------------------------------------------------------------------
+# tests/run builds what it runs, program by program, so that one that does not compile is one failure.
+
+test:
+	@tools/setup
+	@$(MAKE) --no-print-directory kernel initramfs
+	@tests/run --build $(BUILD) --cache $(CACHE)
+
+# at least 10 million cases in every program of tests/isa; hours
+test-isa-long:
+	@tests/run --build $(BUILD) --long isa
+
+test-boot-long: kernel initramfs all
+	@tests/run --build $(BUILD) --cache $(CACHE) --long boot
+
+# A test program is one file in tests/SUITE/; helpers for all of them are in tests/lib and tests/SUITE/lib.
+TESTLIB_OBJ := $(call objects,$(wildcard tests/lib/*.c tests/*/lib/*.c))
+TEST_CFLAGS = $(CFLAGS_ALL) -Wno-missing-prototypes $(CPPFLAGS_ALL) -Itests/lib
+$(TESTLIB_OBJ): CFLAGS_EXTRA := -Itests/lib -Wno-missing-prototypes
+
+$(BUILD)/libtests.a: $(TESTLIB_OBJ)
+	@mkdir -p $(@D) && rm -f $@
+	$(Q)ar rcs $@ $^
+
+# everything of the VMM but main(), for its unit tests
+$(BUILD)/libvmm.a: $(filter-out %/vmm/main.o,$(VMM_OBJ))
+	@mkdir -p $(@D) && rm -f $@
+	$(Q)ar rcs $@ $^
+
+# Programs for /dev/kvm: nothing of ours is linked into them.
+$(BUILD)/tests/api/%: tests/api/%.c $(BUILD)/libtests.a
+	$(call say,TEST,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(TEST_CFLAGS) -MMD -MF $@.d -MT $@ -o $@ $< $(BUILD)/libtests.a -Wl,--as-needed -lcmocka -lpthread
+
+$(BUILD)/tests/%: tests/%.c $(BUILD)/libtests.a $(BUILD)/libvmm.a $(BUILD)/libanykvm.a
+	$(call say,TEST,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(TEST_CFLAGS) -MMD -MF $@.d -MT $@ -o $@ $< $(BUILD)/libtests.a $(BUILD)/libvmm.a $(BUILD)/libanykvm.a \
+		-Wl,--as-needed -lcmocka -lZydis -lpthread -ldl -lm
+
+help:
+	@sed -n '2,/^TOP/s/^# //p' Makefile
+	@echo 'make kernel initramfs   the guest alone, in $(CACHE)/'
+	@echo 'make test-isa-long      10 million instruction cases per program; make test-boot-long: 20 boots'
+	@echo 'tests/run unit isa/int  single suites and tests; tests/run --help'
+
+.PHONY: setup kernel initramfs run test test-isa-long test-boot-long help
