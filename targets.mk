@@ -58,12 +58,12 @@ $(BUILD)/libvmm.a: $(filter-out %/vmm/main.o,$(VMM_OBJ))
 # Programs for /dev/kvm: nothing of ours is linked into them.
 $(BUILD)/tests/api/%: tests/api/%.c $(BUILD)/libtests.a
 	$(call say,TEST,$<)
-	@mkdir -p $(@D)
+	@mkdir -p $(@D) && rm -f $@
 	$(Q)$(CC) $(TEST_CFLAGS) -MMD -MF $@.d -MT $@ -o $@ $< $(BUILD)/libtests.a -Wl,--as-needed -lcmocka -lpthread
 
 $(BUILD)/tests/%: tests/%.c $(BUILD)/libtests.a $(BUILD)/libvmm.a $(BUILD)/libanykvm.a
 	$(call say,TEST,$<)
-	@mkdir -p $(@D)
+	@mkdir -p $(@D) && rm -f $@
 	$(Q)$(CC) $(TEST_CFLAGS) -MMD -MF $@.d -MT $@ -o $@ $< $(BUILD)/libtests.a $(BUILD)/libvmm.a $(BUILD)/libanykvm.a \
 		-Wl,--as-needed -lcmocka -lZydis -lpthread -ldl -lm
 
