@@ -13,8 +13,9 @@
 long core_system_ioctl(u32 nr, u64 arg);
 long core_vm_ioctl(struct vm *vm, u32 nr, u64 arg);
 long core_vcpu_ioctl(struct vcpu *vcpu, u32 nr, u64 arg);
-/* Read from a stats descriptor: bytes read or -errno. */
+/* Read from a stats descriptor (GLUE_VM_STATS, GLUE_VCPU_STATS; obj as given to glue_fd_new()): bytes, 0 at the end. */
 long core_stats_read(void *obj, void *buf, size_t n, u64 pos);
+void core_stats_put(void *obj);		/* its last reference is gone */
 
 /* The last reference on a descriptor's object is gone. vcpu: drops its reference on the VM; the vCPU itself stays
  * until the VM dies. */

@@ -17,6 +17,8 @@ struct irqchip;
 
 #define HV_MAX_MEMSLOTS	512	/* announced by KVM_CAP_NR_MEMSLOTS; per address space */
 #define HV_MAX_VCPUS	64
+#define HV_MAX_VCPU_ID	256	/* APIC ids 0 .. 255 */
+#define HV_ADDRESS_SPACES 1	/* the second one is for SMM, which is not offered */
 
 struct memslot {
 	gfn_t gfn;
@@ -57,6 +59,7 @@ enum vcpu_req {
 	REQ_VENDOR,		/* soft: another vCPU wants something (write revocation); vendor handles it in enter() */
 	REQ_TIMER,		/* APIC timer fired */
 	REQ_NMI, REQ_SMI, REQ_TRIPLE_FAULT, REQ_STEAL_UPDATE, REQ_MCLOCK, REQ_IOAPIC_SCAN, REQ_PV_UNHALT,
+	REQ_IOAPIC_EOI,		/* split irqchip: a vector in priv->eoi_exit[] wants KVM_EXIT_IOAPIC_EOI */
 };
 
 struct vcpu {
@@ -98,7 +101,8 @@ static inline bool vcpu_has_request(struct vcpu *v, enum vcpu_req r)
 /** Set a request, wake the vCPU if it sleeps, kick it if it is in guest mode. Any thread, any lock but waitq's. */
 void vcpu_request(struct vcpu *v, enum vcpu_req r);
 /** Set a request on every vCPU and wait until each has left guest mode or handled it (TLB shoot-down). May sleep;
- * not from a vCPU that is inside enter(). */
+ * not from a vCPU that is inside enter(). The run loop's half: in_guest = true (sequentially consistent), then look
+ * at requests; if none, enter(); then in_guest = false. */
 void vm_request_sync(struct vm *vm, enum vcpu_req r);
 
 /** Does the guest's CPUID offer the decoder's feature? (enum insn_feature; cached bitmap) */

@@ -71,6 +71,11 @@ struct vcpu_priv {
 	u64 tsc_written;		/* last value the host wrote, for the synchronisation rule (kvm-api.md trap 12) */
 	u64 steal_last, steal_accum;
 
+	u64 apic_base;			/* IA32_APIC_BASE as the client keeps it, without in-kernel APIC */
+	int extint_vector;		/* split irqchip: KVM_INTERRUPT's vector, -1 none */
+	u64 eoi_exit[4];		/* split irqchip: vectors to report by KVM_EXIT_IOAPIC_EOI; atomic bits */
+	u32 last_slot;			/* index of the memory slot hit last; any value is safe */
+
 	/* caps per vCPU and signal mask */
 	bool enforce_pv_features;
 	bool sigmask_set;
@@ -85,7 +90,15 @@ struct vcpu_priv {
 #define VM_MAX_IOEVENTFDS	1024
 #define VM_MAX_COALESCED	100
 
+struct msr_filter;
+struct coalesced_zones;
+
 struct vm_priv {
+	u32 refs;			/* descriptors; atomic */
+	u64 owner;			/* glue_owner_token() of the creator */
+	u32 serial;			/* for names in statistics */
+	bool hw_enabled;		/* this VM counts in hardware_enable_all() */
+	u64 supported_xcr0;		/* state components that CPUID leaf 0xd offers on this host */
 	/* capabilities switched on by KVM_ENABLE_CAP */
 	bool exception_payload, triple_fault_event, manual_dirty_log, exit_hypercall, msr_platform_info;
 	u64 manual_dirty_flags, x2apic_api, disabled_quirks, user_space_msr_mask, disabled_exits;
@@ -101,20 +114,37 @@ struct vm_priv {
 	struct host_mutex irq_lock;		/* irqfd and ioeventfd lists */
 	struct irqfd *irqfds;
 	struct ioeventfd_bus *ioeventfds[2];	/* published: [0] PIO, [1] MMIO; sorted by address */
-	struct kvm_coalesced_mmio_zone coalesced[VM_MAX_COALESCED];
-	u32 nr_coalesced;
-	struct kvm_coalesced_mmio_ring *coalesced_ring;	/* one per VM, shown in every vCPU's mapping */
+	struct coalesced_zones *coalesced;	/* published */
 	bool dead;
-	struct { u32 flags, n; struct { u32 flags, nmsrs, base; u8 *bitmap; } range[16]; } msr_filter;
+	struct msr_filter *msr_filter;		/* published; NULL: everything allowed */
+	/* counters, core/stat.c */
+	u64 stat_tlb_shootdowns, stat_slot_changes;	/* atomic */
 };
+
+/*
+ * Read sections of a vCPU thread. Everything that looks at published pointers (memory slots, ioeventfds, coalesced
+ * zones, MSR filter) from KVM_RUN needs one. The run loop holds it around each stretch of emulate or enter() and drops
+ * it between two rounds and whenever it sleeps, so that a kick is enough to let writers go on.
+ */
+static inline void vcpu_read_lock(struct vcpu *v)
+{
+	host_read_lock(v->vm->rdomain, v->index + 1);
+}
+
+static inline void vcpu_read_unlock(struct vcpu *v)
+{
+	host_read_unlock(v->vm->rdomain, v->index + 1);
+}
 
 /* ---- vm.c, vcpu.c, memslot.c, dirty.c, irqfd.c, ioeventfd.c, state.c, cap.c, ioctl.c, stat.c ---- */
 int vm_set_memory_region(struct vm *vm, const struct kvm_userspace_memory_region *r);
 int vm_check_extension(struct vm *vm, u32 cap);		/* vm NULL: system */
-/* Write of len bytes at addr hits an ioeventfd: it was signalled, true. */
+/* Write of len bytes at addr hits an ioeventfd: it was signalled, true. In a read section. */
 bool ioeventfd_write(struct vm *vm, bool mmio, u64 addr, const void *data, unsigned int len);
-/* true: the write went to the coalesced ring */
-bool coalesced_write(struct vm *vm, bool pio, u64 addr, const void *data, unsigned int len);
+/* true: the write went to the coalesced ring. In a read section, on the vCPU's thread. */
+bool coalesced_write(struct vcpu *vcpu, bool pio, u64 addr, const void *data, unsigned int len);
+/* KVM_X86_SET_MSR_FILTER: may the guest read (write) this MSR? In a read section. */
+bool vm_msr_allowed(struct vm *vm, u32 index, bool write);
 void irqfd_gsi_eoi(struct vm *vm, u32 gsi);
 const struct irq_sink *core_irq_sink(void);
 
@@ -142,6 +172,8 @@ int vcpu_complete_io(struct vcpu *vcpu);
 
 /* ---- msr.c, cpuid.c, pv.c, cr.c ---- */
 int vcpu_set_cpuid(struct vcpu *vcpu, const struct kvm_cpuid_entry2 *e, u32 n);	/* -EINVAL, -E2BIG */
+/* What KVM_GET_SUPPORTED_CPUID reports, the paravirtual leaves included. Number of entries, or -E2BIG. */
+int cpuid_supported(const struct vendor_ops *vendor, struct kvm_cpuid_entry2 *e, u32 max);
 /* host: from KVM_SET_MSRS (policy differs from the guest's WRMSR) */
 int msr_get(struct vcpu *vcpu, u32 index, u64 *val, bool host);			/* 0, -EINVAL */
 int msr_set(struct vcpu *vcpu, u32 index, u64 val, bool host);
