@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+/* user.h - what host/user offers beyond host.h to the glue in lib, and what its files share. */
+#ifndef HOST_USER_USER_H
+#define HOST_USER_USER_H
+
+#include "../types.h"
+
+#ifdef __SANITIZE_ADDRESS__
+#define HOST_SANITIZE_ADDRESS
+#endif
+#ifdef __has_feature
+#if __has_feature(address_sanitizer)
+#define HOST_SANITIZE_ADDRESS
+#endif
+#if __has_feature(thread_sanitizer) && !defined(__SANITIZE_THREAD__)
+#define __SANITIZE_THREAD__ 1
+#endif
+#endif
+
+/**
+ * Make the process ready for VMs: the service thread, fault handlers, clocks. Called on a client thread that may
+ * create threads (KVM_CREATE_VM), never on a vCPU's. Cheap when done before. 0 or -errno.
+ */
+int host_process_init(void);
+
+/**
+ * Identity of this address space: a number other than 0, another one in a forked child. No system call after
+ * host_process_init().
+ */
+u64 host_process_token(void);
+
+/* ---- service.c, timer.c, eventfd.c: one thread for timers and watched eventfds ---- */
+
+/** Start the service thread if there is none. 0 or -errno. */
+int host_service_start(void);
+bool host_service_is_self(void);
+/** Watch fd for input; the service thread calls host_eventfd_ready(id) when there is. 0 or -errno. */
+int host_service_watch(int fd, u64 id);
+void host_service_unwatch(int fd);
+/** Program the thread's next wake-up, CLOCK_MONOTONIC, ~0 for never. By the service thread itself only. */
+void host_service_program(u64 expires_ns);
+/** Make the thread call host_timers_run(). Any thread; one write(2). */
+void host_service_wake(void);
+void host_service_after_fork(void);
+
+void host_timers_run(void);
+void host_timers_after_fork(void);
+void host_eventfd_ready(u64 id);
+void host_eventfds_after_fork(void);
+void host_mem_after_fork(void);
+void host_clock_init(void);
+
+#endif
