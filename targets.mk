@@ -67,10 +67,41 @@ $(BUILD)/tests/%: tests/%.c $(BUILD)/libtests.a $(BUILD)/libvmm.a $(BUILD)/liban
 	$(Q)$(CC) $(TEST_CFLAGS) -MMD -MF $@.d -MT $@ -o $@ $< $(BUILD)/libtests.a $(BUILD)/libvmm.a $(BUILD)/libanykvm.a \
 		-Wl,--as-needed -lcmocka -lZydis -lpthread -ldl -lm
 
+# -- figures ---------------------------------------------------------------------------------------
+
+BENCH_REPS ?= 3
+
+# static, so that the same file runs natively and in every guest; baseline x86-64 but for marked functions
+$(BUILD)/bench/workload: $(wildcard bench/workloads/*.c bench/workloads/*.h)
+	$(call say,CC,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) -std=gnu11 -O2 -fno-math-errno -ffp-contract=off $(WARN) -Wno-missing-field-initializers -static -pthread \
+		-o $@ $(filter %.c,$^)
+
+$(BUILD)/bench/exits: bench/exits.c $(BUILD)/libanykvm.a
+	$(call say,CC,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS_ALL) $(CPPFLAGS_ALL) -o $@ $< $(BUILD)/libanykvm.a -lpthread
+
+$(BUILD)/bench/initramfs.cpio.gz: $(BUILD)/bench/workload bench/guest.sh tools/mkinitramfs
+	$(Q)tools/mkinitramfs --add $(BUILD)/bench/workload:/bench/workload --add bench/guest.sh:/bench/guest.sh $@
+
+bench-programs: all kernel $(BUILD)/bench/initramfs.cpio.gz $(BUILD)/bench/exits
+
+bench:
+	@tools/setup
+	@$(MAKE) --no-print-directory bench-programs
+	@bench/run.py --build $(BUILD) --cache $(CACHE) --reps $(BENCH_REPS)
+
+bench-doc:
+	@tools/setup
+	@$(MAKE) --no-print-directory bench-programs
+	@bench/run.py --build $(BUILD) --cache $(CACHE) --reps $(BENCH_REPS) --doc docs/bench.md
+
 help:
 	@sed -n '2,/^TOP/s/^# //p' Makefile
 	@echo 'make kernel initramfs   the guest alone, in $(CACHE)/'
 	@echo 'make test-isa-long      10 million instruction cases per program; make test-boot-long: 20 boots'
 	@echo 'tests/run unit isa/int  single suites and tests; tests/run --help'
 
-.PHONY: setup kernel initramfs run test test-isa-long test-boot-long help
+.PHONY: setup kernel initramfs run bench bench-doc bench-programs test test-isa-long test-boot-long help

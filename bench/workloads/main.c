@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * workload [-t MILLISECONDS] [-l] [NAME | GROUP]...
+ *
+ * Runs each named workload (all of them if none is named) for at least the given time and two units, and
+ * prints `W NAME GROUP CHECKSUM NANOSECONDS-PER-UNIT UNITS`. A workload whose instructions or CPUs are not
+ * there prints `W NAME GROUP skip REASON`. A unit whose checksum differs from the first one's ends the
+ * program with status 1.
+ */
+#define _GNU_SOURCE
+#include <cpuid.h>
+#include <inttypes.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "workload.h"
+
+static const struct workload *const tables[] = {
+	wl_integer, wl_memory, wl_fp, wl_flow, wl_kernel, wl_smp,
+};
+
+#define N_TABLES (sizeof(tables) / sizeof(tables[0]))
+
+static cpu_set_t all_cpus;
+
+void wl_check(bool ok, const char *what)
+{
+	if (ok)
+		return;
+	perror(what);
+	exit(1);
+}
+
+void *wl_alloc(size_t size)
+{
+	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	wl_check(p != MAP_FAILED, "mmap");
+	return p;
+}
+
+static u64 now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000000000ull + ts.tv_nsec;
+}
+
+/* what is missing, or NULL */
+static const char *missing(unsigned int needs)
+{
+	unsigned int a, b = 0, c, d;
+
+	__builtin_cpu_init();
+	__get_cpuid_count(7, 0, &a, &b, &c, &d);
+	if ((needs & WL_AVX2) && !(__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")))
+		return "no AVX2 and FMA";
+	if ((needs & WL_SHA) && !((b & bit_SHA) && __builtin_cpu_supports("sse4.1")))
+		return "no SHA-NI";
+	if ((needs & WL_AES) && (!__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_AES)))
+		return "no AES-NI";
+	if ((needs & WL_CPUS2) && CPU_COUNT(&all_cpus) < 2)
+		return "one CPU";
+	return NULL;
+}
+
+/* A guest with one vCPU has one CPU: so has the host while it is compared with that. */
+static void pin(bool one)
+{
+	cpu_set_t set;
+	int cpu;
+
+	for (cpu = 0; !CPU_ISSET(cpu, &all_cpus); cpu++)
+		;
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	sched_setaffinity(0, sizeof(set), one ? &set : &all_cpus);
+}
+
+static int run(const struct workload *w, u64 nanoseconds)
+{
+	const char *why = missing(w->needs);
+	u64 start, spent, sum, units;
+
+	if (why) {
+		printf("W %s %s skip %s\n", w->name, w->group, why);
+		return 0;
+	}
+	pin(!(w->needs & WL_CPUS2));
+	if (w->setup)
+		w->setup();
+	start = now();
+	sum = w->unit();
+	units = 1;
+	do {
+		if (w->unit() != sum) {
+			printf("W %s %s wrong in unit %" PRIu64 "\n", w->name, w->group, units);
+			return 1;
+		}
+		units++;
+		spent = now() - start;
+	} while (spent < nanoseconds);
+	printf("W %s %s %016" PRIx64 " %" PRIu64 " %" PRIu64 "\n", w->name, w->group, sum, spent / units, units);
+	fflush(stdout);
+	return 0;
+}
+
+static bool chosen(const struct workload *w, char **names)
+{
+	if (!*names)
+		return true;
+	for (; *names; names++)
+		if (!strcmp(*names, w->name) || !strcmp(*names, w->group))
+			return true;
+	return false;
+}
+
+int main(int argc, char **argv)
+{
+	const struct workload *w;
+	u64 milliseconds = 400;
+	bool list = false;
+	int opt, bad = 0;
+
+	sched_getaffinity(0, sizeof(all_cpus), &all_cpus);
+	while ((opt = getopt(argc, argv, "t:lx")) >= 0) {
+		switch (opt) {
+		case 't':
+			milliseconds = strtoull(optarg, NULL, 0);
+			break;
+		case 'l':
+			list = true;
+			break;
+		case 'x':	/* what the exec workload starts */
+			return 0;
+		default:
+			fprintf(stderr, "usage: workload [-t MILLISECONDS] [-l] [NAME | GROUP]...\n");
+			return 2;
+		}
+	}
+	for (size_t i = 0; i < N_TABLES; i++) {
+		for (w = tables[i]; w->name; w++) {
+			if (!chosen(w, argv + optind))
+				continue;
+			if (list)
+				printf("%s %s\n", w->name, w->group);
+			else
+				bad |= run(w, milliseconds * 1000000);
+		}
+	}
+	return bad;
+}
