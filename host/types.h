@@ -50,7 +50,8 @@ typedef __s64 s64;
 #ifndef __always_inline
 #define __always_inline	inline __attribute__((always_inline))
 #endif
-#define static_assert	_Static_assert
+#undef static_assert
+#define static_assert(expr, ...)	_Static_assert(expr, "" __VA_ARGS__)	/* the message is optional, as in C23 */
 #define fallthrough	__attribute__((fallthrough))
 #define __aligned(n)	__attribute__((aligned(n)))
 #define __printf(a, b)	__attribute__((format(printf, a, b)))

@@ -83,6 +83,13 @@ int lapic_pending(struct lapic *l);
 /* Vector pending at all but masked by PPR? For interrupt-window decisions: pending IRR max, or -1. */
 int lapic_ack(struct lapic *l);				/* take it: IRR -> ISR; vector or -1 */
 bool lapic_accepts_extint(const struct lapic *l);	/* LINT0 in ExtINT mode unmasked, or APIC off on the BSP */
+/* End of interrupt, as a write to the EOI register does (paravirtual EOI found the guest's flag cleared). */
+void lapic_eoi(struct lapic *l);
+/* The interrupt in service needs no EOI exit and hides no other: the guest may end it by its flag in memory. */
+bool lapic_eoi_is_simple(const struct lapic *l);
+/* When the timer is due next, CLOCK_MONOTONIC ns; 0: not armed. A vCPU that sleeps until then and calls
+ * lapic_timer_expired() itself need not wait for the timer's thread. */
+u64 lapic_timer_deadline(const struct lapic *l);
 /* The timer's host_timer fired; called from the vCPU's thread or the timer's. */
 void lapic_timer_expired(struct lapic *l);
 int lapic_get_state(struct lapic *l, struct kvm_lapic_state *s);
