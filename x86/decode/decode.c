@@ -230,6 +230,8 @@ static unsigned int select_row(const struct insn *insn, const struct cursor *c, 
 		return c->mode == INSN_MODE_64;
 	case SEL_W:
 		return insn->rex >> 3 & 1;
+	case SEL_L:
+		return insn->vex_l;
 	default: /* SEL_NOP */
 		if (insn->rex & 1)
 			return 2;
@@ -337,6 +339,15 @@ static void clear_fields(struct insn *insn)
 	insn->imm2 = 0;
 }
 
+/* A gather's address needs a SIB byte, and its three registers must differ. SDM 2C VGATHERDPS. */
+static bool gather_ok(const struct insn *insn)
+{
+	if (insn->addrsize == 2 || (insn->modrm & 7) != 4)
+		return false;
+	return insn->opnd[0].reg != insn->opnd[2].reg && insn->opnd[0].reg != insn->index &&
+	       insn->opnd[2].reg != insn->index;
+}
+
 /* What the row says besides operands, once those are known. */
 static enum decode_result finish(struct insn *insn, struct cursor *c, const struct row *row, u64 x)
 {
@@ -353,6 +364,15 @@ static enum decode_result finish(struct insn *insn, struct cursor *c, const stru
 		insn->feature = insn->vex_l ? FEAT_AVX2 : FEAT_AVX;
 	if (insn->enc == ENC_VEX)
 		insn->attr |= INSN_NO_REAL;
+	if (info->family == FAM_SSE) {
+		for (i = 0; i < insn->nr_opnd; i++)
+			if (insn->opnd[i].kind == OPND_MMX)
+				insn->attr |= INSN_FPU;
+	}
+	if (insn->mem_size < 16)
+		insn->attr &= ~INSN_ALIGNED;
+	if (insn->attr & INSN_VSIB && !gather_ok(insn))
+		return DECODE_UD;
 	if (insn->pfx & PFX_LOCK &&
 	    (!(insn->attr & INSN_LOCKABLE) || insn->opnd[0].kind != OPND_MEM))
 		return DECODE_UD;

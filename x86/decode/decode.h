@@ -76,9 +76,10 @@ enum opnd_field { FIELD_NONE, FIELD_REG, FIELD_RM, FIELD_VVVV, FIELD_OPCODE, FIE
 #define INSN_RAX_RDX	0x0080	/* implicitly uses rAX and/or rDX in a way operands do not say in full */
 #define INSN_ALIGNED	0x0100	/* memory operand must be aligned to its size or #GP(0) (legacy SSE, VMOVAPS..) */
 #define INSN_STACK64	0x0200	/* operand size defaults to 64 in 64-bit mode (PUSH, POP, near branches ...) */
-#define INSN_FPU	0x0400	/* #NM by CR0.EM/TS as x87 */
+#define INSN_FPU	0x0400	/* #NM by CR0.EM/TS as x87; with INSN_VECTOR: MMX registers, x87 state is used */
 #define INSN_VECTOR	0x0800	/* #UD/#NM by CR0.EM/TS, CR4.OSFXSR (legacy) or CR4.OSXSAVE/XCR0 (VEX) */
 #define INSN_NO_REAL	0x1000	/* #UD in real and virtual-8086 mode (VEX, SYSCALL-like, LLDT, ...) */
+#define INSN_VSIB	0x2000	/* gather: .index is a vector register, .mem_size 0; the masked elements are read */
 #define INSN_CC_MASK	0xf0000	/* condition code for Jcc, SETcc, CMOVcc: INSN_CC(insn) */
 #define INSN_CC(i)	(((i)->attr & INSN_CC_MASK) >> 16)
 

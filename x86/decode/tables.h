@@ -72,8 +72,8 @@ enum opnd_type {
 	TY_xss, TY_xsd,	/* (+) whole vector register, scalar in memory */
 };
 
-/* Operand access, two bits (OPND_R, OPND_W) an operand, first operand lowest; operands beyond read. */
-#define ACC(a, b, c)	((a) | (b) << 2 | (c) << 4)
+/* Operand access, two bits (OPND_R, OPND_W) an operand, first operand lowest; the fifth is read. */
+#define ACC(a, b, c)	((a) | (b) << 2 | (c) << 4 | OPND_R << 6)
 enum {
 	ACC_0 = ACC(0, 1, 1),	/* the address is used, not the data */
 	ACC_R = ACC(1, 1, 1),
@@ -85,8 +85,8 @@ enum {
 	ACC_CMPXCHG = ACC(3, 1, 3),
 	ACC_MUL = ACC(1, 3, 2),
 	ACC_DIV = ACC(1, 3, 3),
-	ACC_WRW = ACC(2, 1, 3),
 	ACC_GATHER = ACC(3, 1, 3),
+	ACC_STR = ACC_R ^ (OPND_R | OPND_W) << 6,	/* PCMPxSTRx: the fourth, implicit, is the result */
 };
 
 enum flag_class {
@@ -132,11 +132,13 @@ enum {
 	A_VMX = INSN_CPL0 | INSN_NO_REAL | INSN_ENDS_BLOCK,
 	A_SVM = INSN_CPL0 | INSN_NO_REAL | INSN_ENDS_BLOCK | INSN_RAX_RDX,
 	A_FPU = INSN_FPU,
+	A_MMX = INSN_VECTOR | INSN_FPU,
 	A_VEC = INSN_VECTOR,
-	A_AL = INSN_VECTOR | INSN_ALIGNED,
+	A_AL = INSN_VECTOR | INSN_ALIGNED,	/* in effect if 16 bytes of memory are accessed */
 	A_VRAX = INSN_VECTOR | INSN_RAX_RDX,
 	A_VEX = INSN_VECTOR | INSN_NO_REAL,
 	A_VEXAL = INSN_VECTOR | INSN_NO_REAL | INSN_ALIGNED,
+	A_VSIB = INSN_VECTOR | INSN_NO_REAL | INSN_VSIB,
 	A_VEXRAX = INSN_VECTOR | INSN_NO_REAL | INSN_RAX_RDX,
 };
 
@@ -191,10 +193,11 @@ enum row_selector {
 	SEL_MOD,		/* row 0 memory, row 1 register */
 	SEL_MODE,		/* row 0 16- and 32-bit mode, row 1 64-bit mode */
 	SEL_W,			/* by REX.W or VEX.W */
+	SEL_L,			/* by VEX.L */
 	SEL_NOP,		/* opcode 90: row 0 NOP, 1 PAUSE (F3), 2 XCHG (REX.B) */
 };
 
-#define TABLE_X(...)	((u64)(__VA_ARGS__ + 0))
+#define TABLE_X(...)	((u64)0 __VA_OPT__(| (__VA_ARGS__)))
 #define OP0(o, ...)	{ .op = OP_##o, .x = TABLE_X(__VA_ARGS__) }
 #define OP1(o, a, t, ...) \
 	{ .op = OP_##o, .x = TABLE_X(__VA_ARGS__), .am = { AM_##a }, .ty = { TY_##t } }
@@ -221,6 +224,7 @@ enum row_selector {
 #define BY_MOD(g)	SELECT(MOD, g)
 #define BY_MODE(g)	SELECT(MODE, g)
 #define BY_W(g)		SELECT(W, g)
+#define BY_L(g)		SELECT(L, g)
 
 /* An opcode of a two- or three-byte map: rows for no prefix, 66, F3, F2. */
 struct pfx_rows {
