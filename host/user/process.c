@@ -7,15 +7,18 @@
 #include "fault.h"
 #include "signal.h"
 
-#define INIT_BUSY	1
+#define BUSY	1
 
-/* A page that the kernel wipes in a forked child: 0, INIT_BUSY, or the process's token. */
-static u64 *token_page;
+/* A page that the kernel wipes in a forked child. */
+static struct token_page {
+	u64 token;	/* 0: not initialised, BUSY, or the process's token */
+	u64 begun;	/* 0, BUSY, or 2: this address space has been prepared */
+} *token_page;
 
-static u64 *get_token_page(void)
+static struct token_page *get_token_page(void)
 {
-	u64 *page = host_load_acquire(&token_page);
-	u64 *mine;
+	struct token_page *page = host_load_acquire(&token_page);
+	struct token_page *mine;
 
 	if (page)
 		return page;
@@ -26,7 +29,7 @@ static u64 *get_token_page(void)
 		host_pages_free(mine, 1);
 		return NULL;
 	}
-	page = host_cmpxchg(&token_page, (u64 *)NULL, mine);
+	page = host_cmpxchg(&token_page, (struct token_page *)NULL, mine);
 	if (page) {
 		host_pages_free(mine, 1);
 		return page;
@@ -36,54 +39,72 @@ static u64 *get_token_page(void)
 
 u64 host_process_token(void)
 {
-	u64 *page = host_load_acquire(&token_page);
-	u64 token = page ? host_load_acquire(page) : 0;
+	struct token_page *page = host_load_acquire(&token_page);
+	u64 token = page ? host_load_acquire(&page->token) : 0;
 
-	return token == INIT_BUSY ? 0 : token;
+	return token == BUSY ? 0 : token;
 }
 
-/*
- * In a forked child the service thread is not there, and locks may be held by threads that are not there either:
- * forget all of it.
- */
-static void after_fork(void)
+bool host_process_is_copy(void)
 {
-	host_mem_after_fork();
-	host_timers_after_fork();
-	host_service_after_fork();
-	host_eventfds_after_fork();
+	struct token_page *page = host_load_acquire(&token_page);
+
+	return page && !host_load_acquire(&page->begun);
+}
+
+/* Wait for *word to leave BUSY, or take it from 0 to BUSY; true if taken. */
+static bool claim(u64 *word)
+{
+	u64 seen;
+
+	while ((seen = host_cmpxchg(word, 0, BUSY)) == BUSY)
+		host_yield();
+	return !seen;
+}
+
+int host_process_begin(void (*forked)(void))
+{
+	static bool begun_before;
+	struct token_page *page = get_token_page();
+
+	if (!page)
+		return -ENOMEM;
+	if (host_load_acquire(&page->begun) > BUSY || !claim(&page->begun))
+		return 0;
+	if (begun_before) {
+		/* threads of the parent may have held these locks: forget all of it */
+		host_mem_after_fork();
+		host_timers_after_fork();
+		host_service_after_fork();
+		host_eventfds_after_fork();
+		host_signal_after_fork();
+		if (forked)
+			forked();
+	}
+	begun_before = true;
+	host_store_release(&page->begun, 2);
+	return 0;
 }
 
 int host_process_init(void)
 {
-	static bool initialised_before;
-	u64 *page = get_token_page();
-	u64 seen;
-	int ret;
+	struct token_page *page;
+	int ret = host_process_begin(NULL);
 
-	if (!page)
-		return -ENOMEM;
-	for (;;) {
-		seen = host_cmpxchg(page, 0, INIT_BUSY);
-		if (seen > INIT_BUSY)
-			return 0;
-		if (!seen)
-			break;
-		host_yield();
-	}
-	if (initialised_before)
-		after_fork();
-	initialised_before = true;
+	if (ret)
+		return ret;
+	page = get_token_page();
+	if (host_load_acquire(&page->token) > BUSY || !claim(&page->token))
+		return 0;
 	host_clock_init();
 	ret = host_fault_init();
 	if (!ret)
 		ret = host_service_start();
 	if (ret) {
-		initialised_before = false;
-		host_store_release(page, 0);
+		host_store_release(&page->token, 0);
 		return ret;
 	}
 	host_signal_adopt();
-	host_store_release(page, host_rdtsc() | 2);
+	host_store_release(&page->token, host_rdtsc() | 2);
 	return 0;
 }

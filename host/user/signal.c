@@ -253,6 +253,11 @@ out:
 	return ret;
 }
 
+void host_signal_after_fork(void)
+{
+	host_mutex_init(&table_lock);
+}
+
 void host_run_begin(void (*stop)(void *arg), void *arg)
 {
 	struct run_state *r = &run_state;

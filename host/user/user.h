@@ -18,6 +18,14 @@
 #endif
 
 /**
+ * Prepare this address space: nothing but the mark by which a forked child is told from its parent. In a forked child it
+ * resets locks and tables, whose holders are not there, and calls forked() for the caller's own. 0 or -ENOMEM.
+ */
+int host_process_begin(void (*forked)(void));
+/** True in a forked child of a process that has begun, until it begins itself. No system call. */
+bool host_process_is_copy(void);
+
+/**
  * Make the process ready for VMs: the service thread, fault handlers, clocks. Called on a client thread that may
  * create threads (KVM_CREATE_VM), never on a vCPU's. Cheap when done before. 0 or -errno.
  */
@@ -48,6 +56,7 @@ void host_timers_after_fork(void);
 void host_eventfd_ready(u64 id);
 void host_eventfds_after_fork(void);
 void host_mem_after_fork(void);
+void host_signal_after_fork(void);
 void host_clock_init(void);
 
 #endif

@@ -36,6 +36,10 @@ ANYKVM_API int anykvm_close(int fd);
 /** Is fd one of ours? */
 ANYKVM_API bool anykvm_is_ours(int fd);
 
+/** A signal handler that wants to end KVM_RUN on its own thread calls this, if it was installed after the last
+ * KVM_CREATE_VCPU (earlier ones are noticed without it). Async-signal-safe; does nothing outside KVM_RUN. */
+ANYKVM_API void anykvm_signal_ran(void);
+
 /** "soft", "vmx" or "svm": the vendor anykvm_open() would use here, and one line of text why. */
 ANYKVM_API const char *anykvm_vendor(const char **why);
 

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+/* fd.h - which descriptors of this process are ours, and what stands behind each; for api.c and the shim. */
+#ifndef LIB_FD_H
+#define LIB_FD_H
+
+#include "../core/entry.h"
+
+enum fd_kind { FD_SYSTEM, FD_VM, FD_VCPU, FD_VM_STATS, FD_VCPU_STATS };
+
+/* An open KVM file: what the kernel calls a struct file. Memory of this type is never used for anything else. */
+struct fd_object {
+	u32 refs;		/* one per table entry, one per call in progress */
+	enum fd_kind kind;
+	void *obj;		/* struct vm, struct vcpu, core's stats object; NULL for the system */
+	u64 ino;		/* of the memfd: tells whether a descriptor still is this file */
+	u64 token;		/* process that created it; another one gets -EIO */
+	struct fd_object *next;	/* in the inode hash, or in the pool */
+};
+
+#define FD_TABLE_SIZE	(1 << 20)	/* the kernel's default limit for descriptors, fs.nr_open */
+
+extern struct fd_object *fd_table[FD_TABLE_SIZE];
+
+/** Quick answer, without a system call: is there an entry for fd? It may be stale. */
+static inline bool fd_has_entry(int fd)
+{
+	return (u32)fd < FD_TABLE_SIZE && host_load_relaxed(&fd_table[fd]);
+}
+
+/** A new system descriptor, or -errno. */
+int fd_open_system(void);
+/** The object behind fd with a reference, or NULL. verify: ask the kernel whether fd still is that file. */
+struct fd_object *fd_get(int fd, bool verify);
+void fd_put(struct fd_object *o);
+/** True if this process may use o, i.e. it is not a forked copy. */
+bool fd_usable(const struct fd_object *o);
+
+/** The client is about to close fd, or has replaced it: forget the entry, with the object's end if it was the last. */
+void fd_forget(int fd);
+/** new is now a duplicate of old (which may be none of ours). */
+void fd_duplicated(int old, int new);
+/** Forget entries whose descriptors were closed without our seeing it. */
+void fd_sweep(void);
+/** As fd_forget() for all of [first, last]. */
+void fd_forget_range(u32 first, u32 last);
+/** Before anything is created: a forked child that uses KVM itself begins with nothing. 0 or -errno. */
+int fd_process_begin(void);
+/** Write present figures into a statistics descriptor's file, for a read() to come. */
+void fd_stats_refresh(int fd);
+
+#endif

@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+/*
+ * shim.c - preloaded into a program that uses /dev/kvm: open() of it, ioctl() on what comes of that, and the calls by
+ * which descriptors are duplicated and closed. Everything else goes to libc as it is; mmap() needs nothing, for the
+ * descriptors are real.
+ */
+#define _GNU_SOURCE
+#undef _FORTIFY_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+#include <linux/kvm.h>
+#include "anykvm/anykvm_fd.h"
+#include "fd.h"
+#include "shim.h"
+
+void *shim_next(void **cache, const char *name)
+{
+	void *f = host_load_relaxed(cache);
+
+	if (!f) {
+		f = dlsym(RTLD_NEXT, name);
+		host_store_relaxed(cache, f);
+	}
+	return f;
+}
+
+/* ---- open ---- */
+
+static int open_kvm(void)
+{
+	int fd = anykvm_open();
+
+	if (fd >= 0)
+		return fd;
+	errno = -fd;
+	return -1;
+}
+
+static bool takes_mode(int flags)
+{
+	return (flags & O_CREAT) || (flags & O_TMPFILE) == O_TMPFILE;
+}
+
+/* The third or fourth argument of an open call, if its flags say that there is one. */
+#define OPEN_MODE(flags) ({				\
+	mode_t mode_ = 0;				\
+	if (takes_mode(flags)) {			\
+		va_list ap_;				\
+		va_start(ap_, flags);			\
+		mode_ = va_arg(ap_, mode_t);		\
+		va_end(ap_);				\
+	}						\
+	mode_; })
+
+SHIM int open(const char *path, int flags, ...)
+{
+	if (shim_path_is_kvm(AT_FDCWD, path))
+		return open_kvm();
+	return NEXT(open)(path, flags, OPEN_MODE(flags));
+}
+
+SHIM int open64(const char *path, int flags, ...)
+{
+	if (shim_path_is_kvm(AT_FDCWD, path))
+		return open_kvm();
+	return NEXT(open64)(path, flags, OPEN_MODE(flags));
+}
+
+SHIM int openat(int dirfd, const char *path, int flags, ...)
+{
+	if (shim_path_is_kvm(dirfd, path))
+		return open_kvm();
+	return NEXT(openat)(dirfd, path, flags, OPEN_MODE(flags));
+}
+
+SHIM int openat64(int dirfd, const char *path, int flags, ...)
+{
+	if (shim_path_is_kvm(dirfd, path))
+		return open_kvm();
+	return NEXT(openat64)(dirfd, path, flags, OPEN_MODE(flags));
+}
+
+/* What programs built with _FORTIFY_SOURCE call when no mode is given. */
+int __open_2(const char *path, int flags);
+int __open64_2(const char *path, int flags);
+int __openat_2(int dirfd, const char *path, int flags);
+int __openat64_2(int dirfd, const char *path, int flags);
+
+SHIM int __open_2(const char *path, int flags)
+{
+	if (shim_path_is_kvm(AT_FDCWD, path))
+		return open_kvm();
+	return NEXT(__open_2)(path, flags);
+}
+
+SHIM int __open64_2(const char *path, int flags)
+{
+	if (shim_path_is_kvm(AT_FDCWD, path))
+		return open_kvm();
+	return NEXT(__open64_2)(path, flags);
+}
+
+SHIM int __openat_2(int dirfd, const char *path, int flags)
+{
+	if (shim_path_is_kvm(dirfd, path))
+		return open_kvm();
+	return NEXT(__openat_2)(dirfd, path, flags);
+}
+
+SHIM int __openat64_2(int dirfd, const char *path, int flags)
+{
+	if (shim_path_is_kvm(dirfd, path))
+		return open_kvm();
+	return NEXT(__openat64_2)(dirfd, path, flags);
+}
+
+/* ---- ioctl ---- */
+
+SHIM int ioctl(int fd, unsigned long request, ...)
+{
+	unsigned long arg;
+	va_list ap;
+	int ret;
+
+	va_start(ap, request);
+	arg = va_arg(ap, unsigned long);
+	va_end(ap);
+	if (_IOC_TYPE(request) != KVMIO)
+		return NEXT(ioctl)(fd, request, arg);
+	ret = anykvm_ioctl(fd, request, arg);
+	if (ret >= 0)
+		return ret;
+	/* -EBADF may be an answer, or mean that the descriptor is somebody else's */
+	if (ret == -EBADF && !anykvm_is_ours(fd))
+		return NEXT(ioctl)(fd, request, arg);
+	errno = -ret;
+	return -1;
+}
+
+/* ---- read: statistics descriptors ---- */
+
+SHIM ssize_t read(int fd, void *buf, size_t n)
+{
+	if (fd_has_entry(fd))
+		fd_stats_refresh(fd);
+	return NEXT(read)(fd, buf, n);
+}
+
+SHIM ssize_t pread(int fd, void *buf, size_t n, off_t pos)
+{
+	if (fd_has_entry(fd))
+		fd_stats_refresh(fd);
+	return NEXT(pread)(fd, buf, n, pos);
+}
+
+SHIM ssize_t pread64(int fd, void *buf, size_t n, off64_t pos)
+{
+	if (fd_has_entry(fd))
+		fd_stats_refresh(fd);
+	return NEXT(pread64)(fd, buf, n, pos);
+}
+
+/* ---- descriptors made and closed ---- */
+
+SHIM int close(int fd)
+{
+	fd_forget(fd);
+	return NEXT(close)(fd);
+}
+
+int close_range(unsigned int first, unsigned int last, int flags);
+
+SHIM int close_range(unsigned int first, unsigned int last, int flags)
+{
+	if (!flags && first <= last)
+		fd_forget_range(first, last);
+	return NEXT(close_range)(first, last, flags);
+}
+
+void closefrom(int first);
+
+SHIM void closefrom(int first)
+{
+	fd_forget_range(first < 0 ? 0 : (u32)first, ~0u);
+	NEXT(closefrom)(first);
+}
+
+/* A call that gave new as a duplicate of old. */
+static int duplicated(int old, int new)
+{
+	int saved = errno;
+
+	if (new >= 0)
+		fd_duplicated(old, new);
+	errno = saved;
+	return new;
+}
+
+SHIM int dup(int old)
+{
+	return duplicated(old, NEXT(dup)(old));
+}
+
+SHIM int dup2(int old, int new)
+{
+	return duplicated(old, NEXT(dup2)(old, new));
+}
+
+SHIM int dup3(int old, int new, int flags)
+{
+	return duplicated(old, NEXT(dup3)(old, new, flags));
+}
+
+#define FCNTL_BODY(name)						\
+	unsigned long arg;						\
+	va_list ap;							\
+	int ret;							\
+									\
+	va_start(ap, cmd);						\
+	arg = va_arg(ap, unsigned long);				\
+	va_end(ap);							\
+	ret = NEXT(name)(fd, cmd, arg);					\
+	if (cmd == F_DUPFD || cmd == F_DUPFD_CLOEXEC)			\
+		duplicated(fd, ret);					\
+	return ret
+
+SHIM int fcntl(int fd, int cmd, ...)
+{
+	FCNTL_BODY(fcntl);
+}
+
+SHIM int fcntl64(int fd, int cmd, ...)
+{
+	FCNTL_BODY(fcntl64);
+}
