@@ -13,21 +13,46 @@
 /* Bytes of a vCPU's client mapping: kvm_run, PIO data, coalesced ring. */
 #define HV_VCPU_MMAP_PAGES	3
 
-/* The port or MMIO access that is with the client, or done and not yet consumed by the emulator. */
+/*
+ * Port and memory-mapped I/O of the instruction being emulated; core/io.c. Reads that only the client can answer make
+ * the emulator stop; the instruction runs again when the answer is there, and finds it in replay. Writes are queued
+ * until the instruction has retired.
+ */
+enum io_want { WANT_NONE, WANT_MMIO_READ, WANT_PIO_IN, WANT_MSR };
+enum io_queued { QUEUED_NONE, QUEUED_MMIO, QUEUED_PIO };
 struct io_state {
 	bool pending;			/* an exit is with the client; complete at the next KVM_RUN */
 	bool is_mmio, is_write;
+	bool collecting;		/* core runs the emulator: writes may be queued, reads may stop it */
+	bool delivering;		/* the exit came up while an event was delivered, not in an instruction */
+	bool mem_error;			/* host memory behind a slot was not there */
+	bool pio_ready;			/* the answer to IN is in the data page */
+	bool step_exit;			/* KVM_EXIT_DEBUG for single-step is due once the pending exit completes */
+	u8 want;			/* enum io_want: what the emulator stopped for */
+	u8 queued;			/* enum io_queued */
+	u64 rip;			/* of the instruction that waits for an answer */
 	/* PIO (data in page 1 of the mapping) */
 	u16 port;
 	u8 size;
 	u32 count;
 	/* MMIO: an access of up to 64 bytes goes out in pieces of at most 8 */
 	gpa_t gpa[2];			/* second: after a page border */
+	gva_t gva;
 	u32 len, first_len, done;
 	u8 data[64];
-	/* replay: reads that the instruction being emulated has already got, in order */
+	/* reads that the instruction being emulated has already got, in order */
 	u32 nr_replay, replay_pos;
-	struct { gva_t gva; u32 len; u8 data[64]; bool pio; } replay[4];
+	struct { gva_t gva; u32 len; u8 data[64]; } replay[4];
+};
+
+/* The last translations that the emulator asked for. Valid for one table of memory slots. */
+#define NR_XLATE	8
+struct xlate_cache {
+	u64 tag;			/* guest-linear page | access | XLATE_VALID */
+	u64 generation;			/* of the table */
+	gpa_t gpa;			/* of the page */
+	u64 hva;			/* of the page; 0: no memory */
+	const struct memslot *slot;
 };
 
 struct pending_exception {
@@ -52,10 +77,15 @@ struct vcpu_priv {
 	struct { u8 pending; bool injected; } nmi;	/* pending: atomic count */
 	bool triple_fault;
 	u8 sipi_vector;
-	u32 apic_events;		/* bit 0 INIT, bit 1 SIPI; atomic */
+	u32 apic_events;		/* atomic bits */
+#define   APIC_EVENT_INIT	BIT(0)
+#define   APIC_EVENT_SIPI	BIT(1)
 	struct kvm_guest_debug debug;
 
 	struct io_state io;
+	struct xlate_cache xlate[NR_XLATE];
+	bool intr_window, nmi_window;	/* as last asked of the vendor */
+	bool tpr_exit;			/* KVM_EXIT_SET_TPR is due */
 	/* KVM_EXIT_X86_RDMSR/WRMSR with the client */
 	struct { bool pending, write, reply_ready, failed; u32 index; u64 data; } msr_exit;
 
@@ -97,7 +127,6 @@ struct vm_priv {
 	u32 refs;			/* descriptors; atomic */
 	u64 owner;			/* glue_owner_token() of the creator */
 	u32 serial;			/* for names in statistics */
-	bool hw_enabled;		/* this VM counts in hardware_enable_all() */
 	u64 supported_xcr0;		/* state components that CPUID leaf 0xd offers on this host */
 	/* capabilities switched on by KVM_ENABLE_CAP */
 	bool exception_payload, triple_fault_event, manual_dirty_log, exit_hypercall, msr_platform_info;
@@ -111,7 +140,9 @@ struct vm_priv {
 	/* TSC synchronisation of host writes */
 	struct host_spinlock tsc_lock;
 	u64 tsc_last_write, tsc_last_offset, tsc_last_ns;
-	struct host_mutex irq_lock;		/* irqfd and ioeventfd lists */
+	struct host_mutex irq_lock;		/* writers of irqfds, ioeventfds, coalesced zones, MSR filter */
+	struct host_spinlock resample_lock;	/* the list of resampling irqfds, for EOIs */
+	struct irqfd *resamplers;
 	struct irqfd *irqfds;
 	struct ioeventfd_bus *ioeventfds[2];	/* published: [0] PIO, [1] MMIO; sorted by address */
 	struct coalesced_zones *coalesced;	/* published */
@@ -155,6 +186,8 @@ int vcpu_run(struct vcpu *vcpu);
 void vcpu_reset(struct vcpu *vcpu, bool init);
 /* Apply queued INIT and SIPI to mp_state and registers (GET_MP_STATE, GET_VCPU_EVENTS and KVM_RUN do). */
 void vcpu_apply_apic_events(struct vcpu *vcpu);
+int vcpu_halt(struct vcpu *vcpu);			/* HLT retired: >0 sleep in the run loop, 0 exit to the client */
+int vcpu_exit_debug(struct vcpu *vcpu, const struct x86_fault *f);	/* KVM_EXIT_DEBUG; 0 */
 void vcpu_fill_run(struct vcpu *vcpu);			/* if_flag, cr8, apic_base, ready_for_interrupt_injection, flags */
 
 /* ---- inject.c ---- */
@@ -170,7 +203,39 @@ int vcpu_emulate(struct vcpu *vcpu, bool decoded);
 /* The client has answered the pending exit: take data. >0 go on (re-emulate or continue); 0: another exit; <0 */
 int vcpu_complete_io(struct vcpu *vcpu);
 
+/* ---- gaccess.c: guest-linear memory for the emulator ---- */
+struct gaccess {
+	gpa_t gpa;
+	u64 hva;				/* 0: no memory there */
+	const struct memslot *slot;
+};
+/* Translate; 0, -EFAULT with vcpu->emul.fault set. In a read section. access: enum walk_access | WALK_* */
+int gaccess_translate(struct vcpu *vcpu, gva_t gva, unsigned int access, struct gaccess *a);
+void gaccess_flush(struct vcpu *vcpu);
+int gaccess_read(struct emul *e, gva_t gva, void *buf, unsigned int len, unsigned int access);
+int gaccess_write(struct emul *e, gva_t gva, const void *buf, unsigned int len, unsigned int access);
+int gaccess_fetch(struct emul *e, gva_t gva, void *buf, unsigned int len);
+int gaccess_cmpxchg(struct emul *e, gva_t gva, void *old, const void *new, unsigned int len, unsigned int access);
+bool gaccess_is_ram(struct emul *e, gva_t gva, unsigned int len, unsigned int access);
+
+/* ---- io.c: devices in core, and exits for the client's ---- */
+void io_begin(struct vcpu *vcpu, bool resumed);
+int io_mmio_read(struct vcpu *vcpu, gva_t gva, gpa_t gpa, void *buf, unsigned int len);
+int io_mmio_write(struct vcpu *vcpu, gpa_t gpa, const void *buf, unsigned int len);
+int io_port_in(struct emul *e, u16 port, unsigned int size, void *data, unsigned int *count);
+int io_port_out(struct emul *e, u16 port, unsigned int size, const void *data, unsigned int *count);
+/* The instruction or delivery retired: what it wrote goes out. >0: all done; 0: exit to the client, run filled */
+int io_retire(struct vcpu *vcpu);
+/* The emulator stopped for what only the client has: fill run. 0; -EINVAL: it did not. */
+int io_stop(struct vcpu *vcpu);
+int io_complete(struct vcpu *vcpu, bool *resume);
+
 /* ---- msr.c, cpuid.c, pv.c, cr.c ---- */
+/* A host write of the TSC, or power-up (0): joins VMs' vCPUs by the rule in msr.c */
+void tsc_synchronize(struct vcpu *vcpu, u64 val);
+void cpuid_init(struct vcpu *vcpu);				/* features before KVM_SET_CPUID2: the supported ones */
+const struct kvm_cpuid_entry2 *vcpu_cpuid_entry(struct vcpu *vcpu, u32 leaf, u32 subleaf);
+bool cr_load_pdptrs(struct vcpu *vcpu, u64 cr3);		/* PAE; false: reserved bits set */
 int vcpu_set_cpuid(struct vcpu *vcpu, const struct kvm_cpuid_entry2 *e, u32 n);	/* -EINVAL, -E2BIG */
 /* What KVM_GET_SUPPORTED_CPUID reports, the paravirtual leaves included. Number of entries, or -E2BIG. */
 int cpuid_supported(const struct vendor_ops *vendor, struct kvm_cpuid_entry2 *e, u32 max);
