@@ -11,8 +11,8 @@ SRC_SOFT     := $(wildcard $(TOP)vendor/soft/*.c $(TOP)vendor/soft/trans/*.c $(T
 SRC_SOFT_ASM := $(wildcard $(TOP)vendor/soft/*.S)
 SRC_HOSTUSER := $(wildcard $(TOP)host/user/*.c)
 # the shim is only in the preload library
-SRC_LIB      := $(filter-out %/shim.c %/shim_%.c,$(wildcard $(TOP)lib/*.c))
 SRC_SHIM     := $(wildcard $(TOP)lib/shim.c $(TOP)lib/shim_*.c)
+SRC_LIB      := $(filter-out $(SRC_SHIM),$(wildcard $(TOP)lib/*.c))
 SRC_VMM      := $(wildcard $(TOP)vmm/*.c $(TOP)vmm/*/*.c)
 
 # what must also compile as kernel objects
