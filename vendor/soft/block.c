@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/* Translated blocks: finding them by guest-physical address, chaining them, dropping them. All per vCPU: no locks. */
+#include "soft.h"
+
+static u32 block_hash(gfn_t gfn, u32 offset, u32 key)
+{
+	u64 h = ((gfn << HV_PAGE_SHIFT) | offset) * 0x9e3779b97f4a7c15UL;
+
+	return ((h >> 40) ^ key) % HASH_BLOCKS;
+}
+
+static u64 sum_bytes(u64 h, const u8 *p, u32 n)
+{
+	for (; n >= 8; n -= 8, p += 8) {
+		u64 w;
+
+		__builtin_memcpy(&w, p, 8);
+		h = (h ^ w) * 0xff51afd7ed558ccdUL;
+		h ^= h >> 29;
+	}
+	for (; n; n--)
+		h = (h ^ *p++) * 0x100000001b3UL;
+	return h;
+}
+
+/* Two independent sums of a whole page. */
+static void page_check(const u8 *host, u64 out[2])
+{
+	u64 a = 1, b = 2;
+	const u64 *w = (const u64 *)host;
+
+	for (u32 i = 0; i < HV_PAGE_SIZE / 8; i += 2) {
+		a = (a ^ w[i]) * 0xff51afd7ed558ccdUL;
+		b = (b ^ w[i + 1]) * 0xc4ceb9fe1a85ec53UL;
+		a ^= a >> 31;
+		b ^= b >> 29;
+	}
+	out[0] = a ^ (b << 1);
+	out[1] = b + a * 3;
+}
+
+struct cpage *soft_cpage(struct soft_vcpu *sv, gfn_t gfn, bool create)
+{
+	struct cpage **head = &sv->cpages[gfn % HASH_PAGES], *p;
+
+	for (p = *head; p; p = p->hash_next)
+		if (p->gfn == gfn)
+			return p;
+	if (!create || sv->nr_cpages == sv->max_cpages)
+		return NULL;
+	p = &sv->cpage_pool[sv->nr_cpages++];
+	*p = (struct cpage){ .gfn = gfn, .hash_next = *head };
+	*head = p;
+	return p;
+}
+
+/*
+ * The page's instruction mapping is filled anew. The client may have written to it behind our back (a disk read
+ * into guest memory): compare what was translated with what stands there now.
+ */
+void soft_cpage_refresh(struct soft_vcpu *sv, struct cpage *p, const u8 *host)
+{
+	u64 check[2];
+
+	p->host = host;
+	if (!p->blocks)
+		return;
+	page_check(host, check);
+	if (p->checked && check[0] == p->check[0] && check[1] == p->check[1])
+		return;
+	for (struct block *b = p->blocks, *next; b; b = next) {
+		next = b->page_next;
+		if (b->gfn2 != ~0UL || b->sum != sum_bytes(b->bytes, host + b->offset, b->bytes))
+			soft_block_kill(sv, b);
+	}
+	p->check[0] = check[0];
+	p->check[1] = check[1];
+	p->checked = true;
+}
+
+static void link_remove(struct link *l)
+{
+	for (struct link **pp = &l->to->in; *pp; pp = &(*pp)->next_in) {
+		if (*pp == l) {
+			*pp = l->next_in;
+			break;
+		}
+	}
+	l->to = NULL;
+}
+
+static void patch_jump(struct soft_vcpu *sv, u8 *site, const u8 *target)
+{
+	s32 rel = target - (site + 4);
+
+	__builtin_memcpy(codebuf_to_rw(&sv->cb, site), &rel, 4);
+}
+
+void soft_link(struct soft_vcpu *sv, struct link *l, struct block *to)
+{
+	if (l->to || l->from->dead || to->dead || l->from->cpage != to->cpage || to->gfn2 != ~0UL ||
+	    l->from->key != to->key)
+		return;
+	/* backward jumps look at the kick flag */
+	patch_jump(sv, l->site, to->offset > l->from->offset ? to->code : to->code_poll);
+	l->to = to;
+	l->next_in = to->in;
+	to->in = l;
+}
+
+/* No way leads into the block any more; its memory stays until all code is dropped. */
+void soft_block_kill(struct soft_vcpu *sv, struct block *b)
+{
+	struct block **pp;
+	u8 *jc = codebuf_to_rw(&sv->cb, b->code_jc);
+	s32 rel;
+
+	if (b->dead)
+		return;
+	b->dead = true;
+	for (pp = &sv->blocks[block_hash(b->cpage->gfn, b->offset, b->key)]; *pp; pp = &(*pp)->hash_next) {
+		if (*pp == b) {
+			*pp = b->hash_next;
+			break;
+		}
+	}
+	for (pp = &b->cpage->blocks; *pp; pp = &(*pp)->page_next) {
+		if (*pp == b) {
+			*pp = b->page_next;
+			break;
+		}
+	}
+	while (b->in) {
+		struct link *l = b->in;
+
+		b->in = l->next_in;
+		l->to = NULL;
+		patch_jump(sv, l->site, l->stub);
+	}
+	for (u32 i = 0; i < BLOCK_MAX_LINKS; i++)
+		if (b->link[i].to)
+			link_remove(&b->link[i]);
+	/* jump cache entries may still lead to code_jc, with the target in T1: let it leave at once */
+	jc[0] = 0xe9;
+	rel = sv->cb.stub_jump_miss - (b->code_jc + 5);
+	__builtin_memcpy(jc + 1, &rel, 4);
+}
+
+void soft_drop_page_code(struct soft_vcpu *sv, gfn_t gfn, u64 lines)
+{
+	struct cpage *p = soft_cpage(sv, gfn, false);
+	u64 left = 0;
+
+	if (!p || !(p->lines & lines))
+		return;
+	for (struct block *b = p->blocks, *next; b; b = next) {
+		u64 cover = GENMASK_ULL((b->offset + b->bytes - 1) / 64 > 63 ? 63 : (b->offset + b->bytes - 1) / 64,
+					b->offset / 64);
+
+		next = b->page_next;
+		if (cover & lines)
+			soft_block_kill(sv, b);
+		else
+			left |= cover;
+	}
+	if (p->joined && (lines & 1)) {
+		for (u32 i = 0; i < sv->nr_blocks; i++)
+			if (!sv->block_pool[i].dead && sv->block_pool[i].gfn2 == gfn)
+				soft_block_kill(sv, &sv->block_pool[i]);
+		p->joined = false;
+	}
+	p->lines = left | (p->joined ? 1 : 0);
+	p->checked = false;
+	if (!p->lines) {
+		struct page_state *ps = soft_page_state(sv->vcpu->vm, gfn);
+
+		p->guarded = false;
+		if (ps)
+			host_fetch_and(&ps->code, ~BIT_ULL(sv->vcpu->index));
+	}
+}
+
+void soft_drop_all_code(struct soft_vcpu *sv)
+{
+	for (u32 i = 0; i < sv->nr_cpages; i++) {
+		struct page_state *ps = soft_page_state(sv->vcpu->vm, sv->cpage_pool[i].gfn);
+
+		if (ps && sv->cpage_pool[i].guarded)
+			host_fetch_and(&ps->code, ~BIT_ULL(sv->vcpu->index));
+	}
+	host_memset(sv->blocks, 0, sizeof(sv->blocks));
+	host_memset(sv->cpages, 0, sizeof(sv->cpages));
+	sv->nr_blocks = sv->nr_cpages = sv->nr_map = 0;
+	sv->cb.used = sv->cb.start;
+	soft_flush_all(sv);
+}
+
+struct block *soft_find_block(struct soft_vcpu *sv, u64 va, int *why)
+{
+	struct space *s = sv->space;
+	struct cpage *p = soft_fetch_page(sv, va, why);
+	u32 off = va & ~HV_PAGE_MASK, h, j;
+	struct block *b;
+
+	if (!p)
+		return NULL;
+	h = block_hash(p->gfn, off, sv->code_key);
+	for (b = sv->blocks[h]; b; b = b->hash_next)
+		if (b->cpage == p && b->offset == off && b->key == sv->code_key)
+			break;
+	if (b && b->gfn2 != ~0UL) {
+		struct cpage *p2 = soft_fetch_page(sv, (va & HV_PAGE_MASK) + HV_PAGE_SIZE, why);
+
+		if (!p2)
+			return NULL;
+		if (b->dead)
+			b = NULL;		/* the fetch found its bytes changed */
+		else if (p2->gfn != b->gfn2) {
+			soft_block_kill(sv, b);
+			b = NULL;
+		}
+	}
+	if (!b) {
+		/* first make sure that no write can go unseen, then read the bytes */
+		soft_protect_code(sv, p);
+		b = soft_translate(sv, p, va, why);
+		if (!b)
+			return NULL;
+		b->hash_next = sv->blocks[h];
+		sv->blocks[h] = b;
+		b->page_next = p->blocks;
+		p->blocks = b;
+		p->lines |= GENMASK_ULL(min_t(u32, (off + b->bytes - 1) / 64, 63), off / 64);
+		p->checked = false;
+		if (b->gfn2 == ~0UL)
+			b->sum = sum_bytes(b->bytes, p->host + off, b->bytes);
+	}
+	j = JC_INDEX(va);
+	if (s->nr_jc < SPACE_MAX_DIRTY)
+		s->jc_filled[s->nr_jc] = j;
+	if (s->nr_jc <= SPACE_MAX_DIRTY)
+		s->nr_jc++;
+	s->jc[j].code = (u64)b->code_jc;
+	s->jc[j].neg_va = -va;
+	return b;
+}
+
+struct block *soft_block_of_host_pc(struct soft_vcpu *sv, u64 pc)
+{
+	u32 lo = 0, hi = sv->nr_blocks;
+
+	/* the pool is in order of code addresses */
+	while (lo < hi) {
+		u32 mid = (lo + hi) / 2;
+
+		if ((u64)sv->block_pool[mid].code_end <= pc)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	if (lo < sv->nr_blocks && pc >= (u64)sv->block_pool[lo].code_jc)
+		return &sv->block_pool[lo];
+	return NULL;
+}
+
+u64 soft_guest_rip(struct soft_vcpu *sv, struct block *b, u64 pc)
+{
+	u32 host = pc - (u64)b->code_jc, guest = 0;
+
+	for (u32 i = 0; i < b->nr_insns && b->map[i].host <= host; i++)
+		guest = b->map[i].guest;
+	return sv->page_va + b->offset + guest;
+}

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+#define _GNU_SOURCE
+/*
+ * Host faults in translated code: what the host's CPU refuses is what the guest's would refuse (#DE, #GP of a
+ * misaligned vector access, #XM, #MF), or the client's memory behind a slot is gone.
+ */
+#include "soft.h"
+#include "../../host/user/fault.h"
+
+#define MAX_REGIONS	1024
+
+/* Read in signal context without a lock: an entry is published by its sv, after the rest of it. */
+static struct soft_vcpu *regions[MAX_REGIONS];
+
+static struct soft_vcpu *owner_of(u64 pc, bool *vec)
+{
+	for (u32 i = 0; i < MAX_REGIONS; i++) {
+		struct soft_vcpu *sv = host_load_acquire(&regions[i]);
+
+		if (!sv)
+			continue;
+		if (pc - (u64)sv->cb.rx < sv->cb.size) {
+			*vec = false;
+			return sv;
+		}
+		if (pc - (u64)sv->vec.rx < sv->vec.size) {
+			*vec = true;
+			return sv;
+		}
+	}
+	return NULL;
+}
+
+/* The guest's exception for a host one, or SX_MEM_ERROR. */
+static u32 classify(struct soft_vcpu *sv, int sig, u64 trapno)
+{
+	struct x86_fault f = { 0 };
+
+	switch (sig) {
+	case SIGFPE:
+		f.vector = trapno == 16 ? EXC_MF : trapno == 19 ? EXC_XM : EXC_DE;
+		break;
+	case SIGILL:
+		f.vector = EXC_UD;
+		break;
+	case SIGSEGV:
+		if (trapno != EXC_GP)
+			return SX_MEM_ERROR;
+		f.vector = EXC_GP;
+		f.has_error = true;
+		break;
+	default:
+		return SX_MEM_ERROR;
+	}
+	sv->fault = f;
+	return SX_FAULT;
+}
+
+static bool soft_host_fault(int sig, siginfo_t *info, ucontext_t *uc)
+{
+	greg_t *regs = uc->uc_mcontext.gregs;
+	u64 pc = regs[REG_RIP];
+	bool vec = false;
+	struct soft_vcpu *sv = owner_of(pc, &vec);
+	struct block *b;
+
+	if (!sv || info->si_code <= 0)
+		return false;
+	if (vec) {
+		if (classify(sv, sig, regs[REG_TRAPNO]) != SX_FAULT)
+			return false;
+		sv->vec_faulted = true;
+		regs[REG_RIP] = (greg_t)sv->vec_end;
+		return true;
+	}
+	b = soft_block_of_host_pc(sv, pc);
+	if (!b)
+		return false;
+	regs[REG_RCX] = classify(sv, sig, regs[REG_TRAPNO]);
+	sv->st.rip = soft_guest_rip(sv, b, pc);
+	regs[REG_RIP] = (greg_t)soft_exit_common;
+	return true;
+}
+
+int soft_fault_init(void)
+{
+	int ret = host_fault_register(soft_host_fault);
+
+	return ret ? ret : host_fault_init();
+}
+
+int soft_fault_add(struct soft_vcpu *sv)
+{
+	for (u32 i = 0; i < MAX_REGIONS; i++)
+		if (!host_cmpxchg(&regions[i], (struct soft_vcpu *)NULL, sv))
+			return 0;
+	return -ENOSPC;
+}
+
+void soft_fault_del(struct soft_vcpu *sv)
+{
+	for (u32 i = 0; i < MAX_REGIONS; i++)
+		if (host_load_relaxed(&regions[i]) == sv)
+			host_store_release(&regions[i], (struct soft_vcpu *)NULL);
+}

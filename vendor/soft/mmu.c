@@ -1,0 +1,354 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * The soft TLB and the spaces that hold it: one space per (CR3, mode) in recent use, so that a system call or a
+ * switch between processes with PCIDs changes a base register and loses nothing.
+ */
+#include "soft.h"
+
+/* ---- spaces -------------------------------------------------------------------------------------------------- */
+
+/*
+ * An empty stack entry matches one non-canonical page, as any tag must match some page; its host address is not
+ * canonical either, so that such an access ends as the #GP it should be.
+ */
+void soft_forget_stack(struct space *s)
+{
+	s->stk_tag = s->stk_host = TLB_STK_NONE;
+	s->stk_neg = -TLB_STK_NONE;
+	s->stk_addend = 0;
+}
+
+/* Which 512 GiB parts of the address space hold 4 KiB pieces of larger pages: a bit each, modulo 64. */
+static u64 large_bit(u64 va)
+{
+	return BIT_ULL((va >> 39) & 63);
+}
+
+void soft_flush_space(struct space *s)
+{
+	if (s->nr_filled > SPACE_MAX_DIRTY) {
+		host_memset(s->tlb, 0, sizeof(s->tlb));
+	} else {
+		for (u32 i = 0; i < s->nr_filled; i++)
+			s->tlb[s->filled[i]] = (struct tlb_entry){ 0 };
+	}
+	s->tlb[0].rtag = s->tlb[0].wtag = TLB_NONE(0);
+	s->nr_filled = 0;
+	if (s->nr_jc > SPACE_MAX_DIRTY) {
+		host_memset(s->jc, 0, sizeof(s->jc));
+	} else {
+		for (u32 i = 0; i < s->nr_jc; i++)
+			s->jc[s->jc_filled[i]] = (struct jc_entry){ 0 };
+	}
+	s->jc[0].neg_va = -(u64)(1 << JC_SHIFT);
+	s->nr_jc = 0;
+	host_memset(s->itlb, 0, sizeof(s->itlb));
+	soft_forget_stack(s);
+	s->large = 0;
+}
+
+static void current_key(const struct soft_vcpu *sv, struct space_key *k)
+{
+	const struct x86_state *st = &sv->st;
+	u32 mode = (u32)sv->code_key << SPACE_CODE_SHIFT;
+
+	k->cr3 = 0;
+	if (st->cr0 & CR0_PG) {
+		k->cr3 = st->cr3 & ~CR3_PCID_NOFLUSH;
+		if (!(st->cr4 & CR4_PCIDE))
+			k->cr3 &= ~CR3_PCID_MASK;
+		mode |= SPACE_PG;
+		if (st->cr0 & CR0_WP)
+			mode |= SPACE_WP;
+		if (st->cr4 & CR4_PAE)
+			mode |= SPACE_PAE;
+		if (st->cr4 & CR4_PSE)
+			mode |= SPACE_PSE;
+		if (st->cr4 & CR4_PGE)
+			mode |= SPACE_PGE;
+		if (st->efer & EFER_LMA)
+			mode |= SPACE_LONG;
+		if (st->efer & EFER_NX)
+			mode |= SPACE_NXE;
+		if (st->cr4 & CR4_SMEP)
+			mode |= SPACE_SMEP;
+		if (st->cr4 & CR4_SMAP)
+			mode |= SPACE_SMAP;
+		if ((st->cr4 & CR4_SMAP) && st->cpl != 3 && (st->rflags & X86_FLAG_AC))
+			mode |= SPACE_AC;
+	}
+	if (st->cpl == 3)
+		mode |= SPACE_USER;
+	k->mode = mode;
+}
+
+void soft_space_select(struct soft_vcpu *sv)
+{
+	struct space_key key;
+	struct space *s = sv->space, *victim = NULL;
+
+	current_key(sv, &key);
+	if (s && s->valid && s->key.cr3 == key.cr3 && s->key.mode == key.mode)
+		return;
+	for (u32 i = 0; i < NR_SPACES; i++) {
+		s = sv->spaces[i];
+		if (s->valid && s->key.cr3 == key.cr3 && s->key.mode == key.mode)
+			goto found;
+		if (!victim || !s->valid || (victim->valid && s->used < victim->used))
+			victim = s;
+	}
+	s = victim;
+	soft_flush_space(s);
+	s->key = key;
+	s->valid = true;
+	walk_mode_from_state(&s->walk, &sv->st, vcpu_maxphyaddr(sv->vcpu));
+found:
+	s->used = ++sv->space_clock;
+	sv->space = s;
+	__asm__ volatile("wrgsbase %0" :: "r"(s));
+}
+
+void soft_flush_all(struct soft_vcpu *sv)
+{
+	for (u32 i = 0; i < NR_SPACES; i++) {
+		if (sv->spaces[i]->valid)
+			soft_flush_space(sv->spaces[i]);
+		/* keys go stale with MAXPHYADDR or the PDPTRs too: start over */
+		sv->spaces[i]->valid = false;
+	}
+	sv->mode_dirty = true;
+	sv->stat_flush++;
+}
+
+void soft_flush_page(struct soft_vcpu *sv, gva_t va)
+{
+	u64 page = va & HV_PAGE_MASK;
+	u32 i = TLB_INDEX(va);
+
+	/* a global page may be in any space: drop the slot in all of them */
+	for (u32 k = 0; k < NR_SPACES; k++) {
+		struct space *s = sv->spaces[k];
+		struct itlb_entry *it = &s->itlb[(va >> HV_PAGE_SHIFT) % ITLB_SIZE];
+
+		if (!s->valid)
+			continue;
+		if (s->large & large_bit(va)) {
+			soft_flush_space(s);
+			continue;
+		}
+		s->tlb[i].rtag = s->tlb[i].wtag = TLB_NONE(i);
+		if (s->stk_tag == page)
+			soft_forget_stack(s);
+		if (it->page == (page | 1)) {
+			it->page = 0;
+			/* jump cache entries of the page: 1024 indices per page, cheaper to look at them than to lose all */
+			for (u32 j = 0; j < JC_SIZE; j++)
+				if ((-s->jc[j].neg_va & HV_PAGE_MASK) == page)
+					s->jc[j] = (struct jc_entry){ .neg_va = j ? 0 : -(u64)(1 << JC_SHIFT) };
+		}
+	}
+}
+
+/* ---- fills ----------------------------------------------------------------------------------------------------- */
+
+static void *walk_entry(void *ctx, gpa_t gpa)
+{
+	struct soft_vcpu *sv = ctx;
+	const struct memslot *slot;
+
+	return (void *)gmem_hva(sv->vcpu, gpa, &slot);
+}
+
+static void walk_touched(void *ctx, gpa_t gpa)
+{
+	struct soft_vcpu *sv = ctx;
+	const struct memslot *slot;
+
+	if (gmem_hva(sv->vcpu, gpa, &slot))
+		memslot_mark_dirty(slot, gpa >> HV_PAGE_SHIFT);
+}
+
+static const struct walk_ops soft_walk_ops = { .entry = walk_entry, .touched = walk_touched };
+
+static void page_fault(struct soft_vcpu *sv, u64 va, u32 error)
+{
+	sv->fault = (struct x86_fault){ .vector = EXC_PF, .has_error = true, .error = error, .cr2 = va };
+}
+
+/* Walk for va; 0, or SX_FAULT with sv->fault set, or SX_EMULATE. */
+static u32 translate(struct soft_vcpu *sv, u64 va, unsigned int access, bool stack, struct walk_result *r)
+{
+	struct space *s = sv->space;
+	int ret;
+
+	if (unlikely(!x86_canonical(va) && (s->key.mode & SPACE_LONG))) {
+		sv->fault = (struct x86_fault){ .vector = stack ? EXC_SS : EXC_GP, .has_error = true };
+		return SX_FAULT;
+	}
+	if (s->key.mode & SPACE_USER)
+		access |= WALK_USER;
+	ret = x86_walk(&s->walk, va, access, &soft_walk_ops, sv, r);
+	if (likely(!ret))
+		return 0;
+	if (ret == -EFAULT) {
+		page_fault(sv, va, r->error_code);
+		return SX_FAULT;
+	}
+	return SX_EMULATE;
+}
+
+static struct tlb_entry *claim_slot(struct space *s, u64 va)
+{
+	u32 i = TLB_INDEX(va);
+
+	if (s->nr_filled < SPACE_MAX_DIRTY && s->tlb[i].rtag == TLB_NONE(i) && s->tlb[i].wtag == TLB_NONE(i))
+		s->filled[s->nr_filled] = i;
+	if (s->nr_filled <= SPACE_MAX_DIRTY)
+		s->nr_filled++;
+	return &s->tlb[i];
+}
+
+/*
+ * One access inside a page: 0 and *host its host address, with the TLB filled where that is allowed; or an
+ * enum soft_exit.
+ */
+static u32 fill(struct soft_vcpu *sv, u64 va, u32 len, bool write, bool stack, u64 *host)
+{
+	struct space *s = sv->space;
+	u64 page = va & HV_PAGE_MASK;
+	struct tlb_entry *e = &s->tlb[TLB_INDEX(va)];
+	const struct memslot *slot;
+	struct page_state *ps;
+	struct walk_result r;
+	bool wok;
+	u64 hva;
+	u32 x;
+
+	if ((write ? e->wtag : e->rtag) == page) {
+		*host = e->host + (va & ~HV_PAGE_MASK);
+		goto stack_entry;
+	}
+	sv->stat_tlb_fill++;
+	x = translate(sv, va, write ? WALK_WRITE : WALK_READ, stack, &r);
+	if (x)
+		return x;
+	hva = gmem_hva(sv->vcpu, r.gpa & HV_PAGE_MASK, &slot);
+	if (!hva || (write && (slot->flags & KVM_MEM_READONLY)))
+		return SX_EMULATE;
+	*host = hva + (va & ~HV_PAGE_MASK);
+	if (r.page_shift > HV_PAGE_SHIFT)
+		s->large |= large_bit(va);
+	ps = soft_page_state(sv->vcpu->vm, r.gpa >> HV_PAGE_SHIFT);
+	if (!ps)
+		return SX_EMULATE;
+	wok = write || (r.writable && r.dirty && !slot->dirty && !(slot->flags & KVM_MEM_READONLY));
+	if (wok) {
+		u64 me = BIT_ULL(sv->vcpu->index);
+
+		if (write && slot->dirty)
+			memslot_mark_dirty(slot, r.gpa >> HV_PAGE_SHIFT);
+		/* pairs with soft_protect_code(): either we see its code bit or it sees our writer bit */
+		if (!(host_load_relaxed(&ps->writers) & me))
+			host_fetch_or(&ps->writers, me);
+		host_mb();
+		if (unlikely(host_load_relaxed(&ps->code))) {
+			if (write && !soft_smc_write(sv, r.gpa, len))
+				return SX_EMULATE;
+			wok = false;
+		}
+	}
+	e = claim_slot(s, va);
+	e->rtag = page;
+	e->wtag = wok ? page : TLB_NONE(TLB_INDEX(va));
+	e->host = hva;
+	e->addend = hva - page;
+	if (write && !wok)
+		return 0;
+stack_entry:
+	if (stack && e->wtag == page) {
+		s->stk_tag = page;
+		s->stk_neg = -page;
+		s->stk_host = e->host;
+		s->stk_addend = e->addend;
+	}
+	return 0;
+}
+
+u64 soft_tlb_miss(struct soft_vcpu *sv, u64 va, u32 info)
+{
+	u32 len = info & TLBI_LEN, x;
+	bool write = info & TLBI_WRITE, stack = info & TLBI_STACK;
+	u32 first = HV_PAGE_SIZE - (va & ~HV_PAGE_MASK);
+	u64 host, host2;
+
+	if (likely(len <= first)) {
+		x = fill(sv, va, len, write, stack, &host);
+		if (likely(!x))
+			return host;
+	} else {
+		/* the second page's fault address is that page's first byte */
+		x = fill(sv, va, first, write, stack, &host);
+		if (!x)
+			x = fill(sv, va + first, len - first, write, stack, &host2);
+		if (!x) {
+			if (host + first == host2)
+				return host;
+			if (!write && len <= sizeof(sv->bounce)) {
+				host_memcpy(sv->bounce, (void *)host, first);
+				host_memcpy(sv->bounce + first, (void *)host2, len - first);
+				return (u64)sv->bounce;
+			}
+			x = SX_EMULATE;
+		}
+	}
+	if (info & TLBI_FLAGS_T2)
+		sv->saved_flags = sv->scratch[2];
+	sv->exit_arg = x;
+	return 0;
+}
+
+void *soft_access(struct soft_vcpu *sv, u64 va, u32 len, bool write, int *why)
+{
+	u64 host;
+	u32 x = fill(sv, va, len, write, false, &host);
+
+	if (!x)
+		return (void *)host;
+	*why = x == SX_FAULT ? SOFT_FAULTED : SOFT_EMULATE;
+	return NULL;
+}
+
+struct cpage *soft_fetch_page(struct soft_vcpu *sv, u64 va, int *why)
+{
+	struct space *s = sv->space;
+	struct itlb_entry *it = &s->itlb[(va >> HV_PAGE_SHIFT) % ITLB_SIZE];
+	const struct memslot *slot;
+	struct walk_result r;
+	struct cpage *p;
+	u64 hva;
+	u32 x;
+
+	if (likely(it->page == ((va & HV_PAGE_MASK) | 1)))
+		return it->cpage;
+	x = translate(sv, va, WALK_EXEC, false, &r);
+	if (x) {
+		*why = x == SX_FAULT ? SOFT_FAULTED : SOFT_EMULATE;
+		return NULL;
+	}
+	hva = gmem_hva(sv->vcpu, r.gpa & HV_PAGE_MASK, &slot);
+	if (!hva) {
+		*why = SOFT_EMULATE;
+		return NULL;
+	}
+	p = soft_cpage(sv, r.gpa >> HV_PAGE_SHIFT, true);
+	if (!p) {
+		*why = SOFT_FULL;
+		return NULL;
+	}
+	if (r.page_shift > HV_PAGE_SHIFT)
+		s->large |= large_bit(va);
+	soft_cpage_refresh(sv, p, (const u8 *)hva);
+	it->page = (va & HV_PAGE_MASK) | 1;
+	it->cpage = p;
+	return p;
+}

@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/* Guest mode: find or make the block at RIP, run translated code, and deal with its exits that need no core. */
+#include "soft.h"
+
+/* Arithmetic flags between RFLAGS and the form LAHF and SETO use. */
+static void flags_split(struct soft_vcpu *sv)
+{
+	u64 f = sv->st.rflags;
+
+	sv->saved_flags = (f & 0xff) << 8 | ((f & X86_FLAG_OF) ? 1 : 0);
+}
+
+static void flags_merge(struct soft_vcpu *sv)
+{
+	u64 s = sv->saved_flags;
+
+	sv->st.rflags = (sv->st.rflags & ~X86_FLAGS_ARITH) | ((s >> 8) & (X86_FLAGS_ARITH & 0xff)) |
+			((s & 1) ? X86_FLAG_OF : 0);
+}
+
+void soft_mode_update(struct soft_vcpu *sv)
+{
+	const struct x86_state *st = &sv->st;
+	u16 key = CODE_64;
+
+	sv->mode_dirty = false;
+	sv->interpret = !x86_64bit(st) || (st->rflags & X86_FLAG_TF) || !(st->cr0 & CR0_PG) ||
+			((st->cr0 & CR0_AM) && (st->rflags & X86_FLAG_AC) && st->cpl == 3) || (st->dr7 & 0xff) ||
+			vcpu_debug_wants_steps(sv->vcpu);
+	if (!(st->cr0 & (CR0_EM | CR0_TS))) {
+		key |= CODE_X87;
+		if (st->cr4 & CR4_OSFXSR)
+			key |= CODE_SSE;
+		if ((st->cr4 & CR4_OSXSAVE) && (st->xcr0 & XCR0_AVX))
+			key |= CODE_AVX;
+	}
+	if (!(st->cr4 & CR4_TSD) || !st->cpl)
+		key |= CODE_TSC;
+	if (!st->cpl)
+		key |= CODE_CPL0;
+	sv->code_key = key;
+	soft_space_select(sv);
+}
+
+/* Deliver through the IDT. 0, or a vm exit reason in *reason. */
+static int deliver(struct soft_vcpu *sv, enum event_kind kind, const struct x86_fault *f, u32 *reason)
+{
+	switch (emul_deliver(&sv->vcpu->emul, kind, f)) {
+	case EMUL_DONE:
+		sv->mode_dirty = true;
+		return 0;
+	case EMUL_SHUTDOWN:
+		*reason = EXIT_SHUTDOWN;
+		return 1;
+	default:
+		/* the IDT, GDT, TSS or stack is not in memory */
+		*reason = EXIT_FAIL;
+		return 1;
+	}
+}
+
+int soft_inject(struct vcpu *vcpu, enum event_kind kind, const struct x86_fault *f)
+{
+	struct soft_vcpu *sv = soft_of(vcpu);
+	enum emul_result r = emul_deliver(&vcpu->emul, kind, f);
+
+	sv->mode_dirty = true;
+	return r;
+}
+
+static bool window_open(const struct soft_vcpu *sv)
+{
+	const struct x86_state *st = &sv->st;
+
+	return sv->want_intr_window && (st->rflags & X86_FLAG_IF) && !st->shadow_sti && !st->shadow_movss;
+}
+
+static u32 run(struct soft_vcpu *sv)
+{
+	struct x86_state *st = &sv->st;
+	struct link *link = NULL;
+	u32 reason;
+
+	for (;;) {
+		struct block *b;
+		int why = SOFT_EMULATE;
+		u32 x;
+
+		if (unlikely(sv->mode_dirty)) {
+			soft_mode_update(sv);
+			link = NULL;
+		}
+		if (unlikely(host_load_relaxed(&sv->kick))) {
+			host_store_relaxed(&sv->kick, 0);
+			return EXIT_KICKED;
+		}
+		if (unlikely(sv->want_intr_window) && window_open(sv)) {
+			sv->want_intr_window = false;
+			return EXIT_INTR_WINDOW;
+		}
+		if (unlikely(sv->want_nmi_window) && !st->nmi_masked) {
+			sv->want_nmi_window = false;
+			return EXIT_NMI_WINDOW;
+		}
+		/* the shadow of STI and MOV SS covers exactly one instruction: step over it */
+		if (sv->interpret || st->shadow_sti || st->shadow_movss)
+			return EXIT_EMULATE;
+
+		b = soft_find_block(sv, st->rip, &why);
+		if (unlikely(!b)) {
+			link = NULL;
+			if (why == SOFT_FULL) {
+				soft_drop_all_code(sv);
+				continue;
+			}
+			if (why == SOFT_EMULATE)
+				return EXIT_EMULATE;
+			if (deliver(sv, EVENT_EXCEPTION, &sv->fault, &reason))
+				return reason;
+			continue;
+		}
+		if (link && !link->from->dead)
+			soft_link(sv, link, b);
+		link = NULL;
+		flags_split(sv);
+		x = soft_enter_code(sv, b->code_jc);
+		flags_merge(sv);
+		switch (x) {
+		case SX_LINK:
+			link = (struct link *)sv->exit_arg64;
+			break;
+		case SX_JUMP:
+			sv->stat_jump_miss++;
+			break;
+		case SX_KICK:
+			break;
+		case SX_SYSTEM: case SX_STRING: {
+			u32 op = sv->exit_arg & 0xffff, len = sv->exit_arg >> 16;
+
+			sv->stat_system++;
+			switch (x == SX_SYSTEM ? soft_system(sv, op, len) : soft_string(sv, op, len)) {
+			case SOFT_NEXT:
+				break;
+			case SOFT_TO_EMULATOR:
+				return EXIT_EMULATE;
+			case SOFT_TO_HLT:
+				return EXIT_HLT;
+			case SOFT_TO_FAULT:
+				if (deliver(sv, EVENT_EXCEPTION, &sv->fault, &reason))
+					return reason;
+			}
+			break;
+		}
+		case SX_FAULT:
+			if (deliver(sv, EVENT_EXCEPTION, &sv->fault, &reason))
+				return reason;
+			break;
+		case SX_MEM_ERROR:
+			return EXIT_MEM_ERROR;
+		default:
+			return EXIT_EMULATE;
+		}
+	}
+}
+
+int soft_vcpu_enter(struct vcpu *vcpu)
+{
+	struct soft_vcpu *sv = soft_of(vcpu);
+
+	if (unlikely(host_load_acquire(&sv->revoke_seq) != sv->revoke_done))
+		soft_handle_revokes(sv);
+	vcpu->exit.decoded = false;
+	vcpu->exit.reason = run(sv);
+	return 0;
+}

@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+/*
+ * soft.h - the processor in software: what its files share. The design is explained in docs/soft-cpu.md.
+ *
+ * While guest code runs, rsp points at struct soft_vcpu (so that every field is an [rsp + n] operand and any signal
+ * handler of the client has a stack below it) and the GS base points at the current struct space.
+ */
+#ifndef SOFT_H
+#define SOFT_H
+
+#include "../../core/hv.h"
+#include "../../x86/paging/walk.h"
+
+/* ---- address spaces: soft TLB and jump cache --------------------------------------------------------------- */
+
+#define TLB_BITS	11
+#define TLB_SIZE	(1u << TLB_BITS)
+#define TLB_ENTRY_SHIFT	5
+
+/* tag: guest-linear page, or TLB_NONE(slot), which no address that maps to the slot can match. */
+struct tlb_entry {
+	u64 rtag;		/* page may be read */
+	u64 wtag;		/* page may be written (implies readable) without telling anybody */
+	u64 host;		/* host address of the page */
+	u64 addend;		/* host - page: for the variant that keeps flags */
+};
+static_assert(sizeof(struct tlb_entry) == 1u << TLB_ENTRY_SHIFT, "index scaling in translated code");
+#define TLB_INDEX(va)	(((va) >> HV_PAGE_SHIFT) & (TLB_SIZE - 1))
+#define TLB_NONE(i)	((i) ? 0UL : 0x1000UL)
+#define TLB_STK_NONE	0x8000000000000000UL	/* see forget_stack() */
+
+#define JC_BITS		12
+#define JC_SIZE		(1u << JC_BITS)
+#define JC_SHIFT	2	/* lowest address bit that takes part in the index */
+#define JC_INDEX(va)	(((va) >> JC_SHIFT) & (JC_SIZE - 1))
+
+struct jc_entry {
+	u64 neg_va;		/* minus the guest-linear address of a block's first byte; empty: of another slot's */
+	u64 code;		/* its entry for jumps that come with the address in T1 */
+};
+
+#define ITLB_SIZE	256u
+
+struct cpage;
+struct itlb_entry {
+	u64 page;		/* guest-linear page | 1 when valid */
+	struct cpage *cpage;
+};
+
+#define SPACE_MAX_DIRTY	128
+
+/* What cached translations depend on: one struct space per (CR3, mode) in use. */
+struct space_key {
+	u64 cr3;		/* with PCID bits if CR4.PCIDE, without the no-flush bit */
+	u32 mode;		/* SPACE_* */
+};
+#define SPACE_USER	0x01
+#define SPACE_AC	0x02	/* supervisor with EFLAGS.AC, where SMAP is on */
+#define SPACE_PG	0x04
+#define SPACE_WP	0x08
+#define SPACE_PAE	0x10
+#define SPACE_LONG	0x20
+#define SPACE_NXE	0x40
+#define SPACE_SMEP	0x80
+#define SPACE_SMAP	0x100
+#define SPACE_PSE	0x200
+#define SPACE_PGE	0x400
+#define SPACE_CODE_SHIFT 16	/* the translator's mode key: jump caches hold blocks of one key */
+
+struct space {
+	/* the stack's page, kept apart: no index to compute */
+	u64 stk_tag;		/* as wtag */
+	u64 stk_neg;		/* minus the page */
+	u64 stk_host;
+	u64 stk_addend;
+	struct tlb_entry tlb[TLB_SIZE];
+	struct jc_entry jc[JC_SIZE];
+	struct itlb_entry itlb[ITLB_SIZE];
+	struct space_key key;
+	bool valid;
+	u64 large;		/* where it holds 4 KiB pieces of larger guest pages: INVLPG there drops all */
+	u64 used;		/* LRU stamp */
+	u32 nr_filled;		/* TLB slots filled since the last flush, first SPACE_MAX_DIRTY in filled[] */
+	u16 filled[SPACE_MAX_DIRTY];
+	u32 nr_jc;
+	u16 jc_filled[SPACE_MAX_DIRTY];
+	struct walk_mode walk;
+};
+
+#define NR_SPACES	16
+
+/* ---- translated code --------------------------------------------------------------------------------------- */
+
+/* Mode bits that decide how bytes are translated. */
+#define CODE_64		0x01
+#define CODE_X87	0x02	/* x87 and MMX usable: no EM, no TS */
+#define CODE_SSE	0x04
+#define CODE_AVX	0x08
+#define CODE_TSC	0x10	/* RDTSC needs no check */
+#define CODE_CPL0	0x20
+
+struct block;
+
+/* A patchable direct jump out of a block. */
+struct link {
+	struct link *next_in;	/* others that lead to the same block */
+	struct block *to;	/* NULL: leads to its stub */
+	struct block *from;
+	u8 *site;		/* the jump's rel32, executable address */
+	u8 *stub;		/* executable address of its exit stub */
+};
+
+#define BLOCK_MAX_INSNS	48
+#define BLOCK_MAX_LINKS	2
+
+struct block {
+	struct block *hash_next;
+	struct block *page_next;	/* others of the same cpage */
+	struct cpage *cpage;
+	struct link *in;		/* jumps that lead here */
+	u8 *code_jc;			/* entry that takes the linear address in T1 and sets page_va */
+	u8 *code_poll;			/* entry for backward jumps: looks at the kick flag first */
+	u8 *code;			/* entry for forward jumps from the same page */
+	u8 *code_end;
+	u16 offset;			/* in the page */
+	u16 bytes;			/* guest bytes it was made from */
+	u16 nr_insns;
+	u16 key;
+	gfn_t gfn2;			/* page of the second part of its only instruction, if that crosses; else ~0 */
+	struct link link[BLOCK_MAX_LINKS];
+	/* per instruction: offset from code_jc, guest offset from the block's start; for faults in translated code */
+	struct insn_map { u32 host; u16 guest; } *map;
+	u64 sum;			/* of its guest bytes */
+	bool dead;
+};
+
+/* A guest-physical page that holds translated code of this vCPU. */
+struct cpage {
+	struct cpage *hash_next;
+	gfn_t gfn;
+	const u8 *host;		/* its memory when last looked up */
+	struct block *blocks;
+	u64 lines;		/* a bit per 64 bytes that some block covers */
+	u64 check[2];		/* of the page's bytes when last found unchanged */
+	bool joined;		/* some block's only instruction ends here */
+	bool guarded;		/* our code bit in its page_state is set */
+	bool checked;
+};
+
+#define HASH_BLOCKS	16384u
+#define HASH_PAGES	4096u
+
+/* Code memory: one memfd mapped twice, so that nothing is writable and executable at one address. */
+struct codebuf {
+	u8 *rw, *rx;
+	size_t size, used;
+	u8 *stub_exit, *stub_tlb, *stub_jump_miss;	/* shared stubs at its start, executable addresses */
+	size_t start;				/* where blocks begin */
+};
+
+/* ---- per vCPU ---------------------------------------------------------------------------------------------- */
+
+enum soft_exit {
+	SX_NONE,
+	SX_LINK,	/* a link's stub: arg = struct link *, target in st->rip */
+	SX_JUMP,	/* jump cache missed: target in st->rip */
+	SX_KICK,	/* the poll saw the flag */
+	SX_EMULATE,	/* the emulator must do the instruction at st->rip */
+	SX_SYSTEM,	/* a system instruction: op and length in arg */
+	SX_FAULT,	/* sv->fault is to be delivered at st->rip */
+	SX_MEM_ERROR,	/* host memory not there */
+	SX_STRING,	/* a string instruction: like SX_SYSTEM */
+};
+
+#define SOFT_STACK_PAGES 64
+#define REVOKE_SLOTS	16
+
+struct soft_vcpu {
+	struct x86_state st;		/* first: [rsp + 8 * n] are the general registers */
+	u64 page_va;			/* guest-linear address of the page the running block was entered at */
+	u32 kick;			/* polled by translated code */
+	u32 exit_arg;
+	u64 exit_arg64;
+	u64 host_rsp;			/* the client thread's, while inside */
+	u64 pext_tlb, pext_jc;		/* masks for address pieces, taken with PEXT */
+	u64 pext_page[6];		/* page number and the low bits that alignment to 1 << n needs zero */
+	u64 clear_if;			/* ~IF, for PEXT and PDEP */
+	u64 saved_flags;		/* arithmetic flags as LAHF and SETO give them, outside translated code */
+	u64 scratch[4];
+	u64 host_gs;
+	u32 host_mxcsr;
+	u16 host_fcw;
+	u64 thread;			/* who is inside load/put: its thread pointer */
+	bool mode_dirty;
+	bool interpret;			/* this mode is left to the emulator */
+	bool want_intr_window, want_nmi_window;
+	bool flush_all;			/* set with REVOKE overflow */
+	struct x86_fault fault;
+	struct vcpu *vcpu;
+	struct space *space;		/* current; NULL: recompute */
+	struct space *spaces[NR_SPACES];
+	u64 space_clock;
+	u16 code_key;
+	struct codebuf cb;
+	struct block *blocks[HASH_BLOCKS];
+	struct cpage *cpages[HASH_PAGES];
+	struct block *block_pool;	/* bump allocators, emptied together with the code buffer */
+	u32 nr_blocks, max_blocks;
+	struct cpage *cpage_pool;
+	u32 nr_cpages, max_cpages;
+	struct insn_map *map_pool;
+	u32 nr_map, max_map;
+	struct insn insns[BLOCK_MAX_INSNS + 1];
+	struct trans *trans;		/* the translator's work space */
+	/* pages whose write permission or blocks others want dropped; covered by revoke_lock */
+	struct host_spinlock revoke_lock;
+	u32 nr_revoke;
+	gfn_t revoke[REVOKE_SLOTS];
+	u32 revoke_seq, revoke_done;	/* asked, answered */
+	/* one instruction at a time, for soft_vector(); a host fault in it goes on at vec_end */
+	struct codebuf vec;
+	u8 *vec_end;
+	bool vec_faulted;
+	u64 vec_gpr[X86_NR_GPR];
+	u64 vec_flags;
+	u8 bounce[1024] __aligned(64);
+	u64 stat_tlb_fill, stat_blocks, stat_jump_miss, stat_system, stat_smc, stat_flush;
+};
+
+/* gfn -> who translated code from the page, who may write it through a TLB entry. */
+struct page_state {
+	u64 code;		/* bit per vCPU index; atomic */
+	u64 writers;
+};
+#define PSTATE_CHUNK	512
+struct soft_vm {
+	struct host_mutex lock;
+	struct page_state **chunk;	/* by gfn / PSTATE_CHUNK; published once, never freed before the VM */
+	u64 nr_chunks;
+};
+
+/* Names the calling thread: the thread pointer, which the ABI keeps at %fs:0. */
+static inline u64 soft_thread(void)
+{
+	u64 self;
+
+	__asm__("mov %%fs:0, %0" : "=r"(self));
+	return self;
+}
+
+static inline struct soft_vcpu *soft_of(struct vcpu *v)
+{
+	return v->vendor_data;
+}
+
+/* ---- enter.S ---- */
+/* Run translated code until an exit; returns enum soft_exit. */
+u32 soft_enter_code(struct soft_vcpu *sv, const u8 *code);
+extern const u8 soft_exit_common[], soft_tlb_thunk[];
+
+/* ---- mmu.c ---- */
+void soft_space_select(struct soft_vcpu *sv);
+void soft_flush_space(struct space *s);
+void soft_forget_stack(struct space *s);
+void soft_flush_all(struct soft_vcpu *sv);
+void soft_flush_page(struct soft_vcpu *sv, gva_t va);
+/* Fill the TLB for va, or decide what else becomes of an access of len bytes. Called from enter.S:
+ * returns the host address, or 0 with an exit recorded in sv->exit_code. */
+u64 soft_tlb_miss(struct soft_vcpu *sv, u64 va, u32 info);
+#define TLBI_LEN	0xffff
+#define TLBI_WRITE	0x10000
+#define TLBI_STACK	0x20000	/* fill the stack entry; #SS for non-canonical */
+#define TLBI_FLAGS_T2	0x40000	/* the guest's arithmetic flags are in scratch[2], not in the host's */
+/* Host pointer for one access inside a page, for C code of the vendor: NULL if it is not plain memory or faults
+ * (*fault then tells: 0 go to the emulator, 1 sv->fault set). */
+void *soft_access(struct soft_vcpu *sv, u64 va, u32 len, bool write, int *fault);
+/* Fetch translation: cpage for the page of va; NULL with sv->fault set (and *why as soft_access). */
+struct cpage *soft_fetch_page(struct soft_vcpu *sv, u64 va, int *why);
+
+/* ---- block.c ---- */
+struct block *soft_find_block(struct soft_vcpu *sv, u64 va, int *why);
+void soft_block_kill(struct soft_vcpu *sv, struct block *b);
+void soft_drop_all_code(struct soft_vcpu *sv);
+void soft_link(struct soft_vcpu *sv, struct link *l, struct block *to);
+struct cpage *soft_cpage(struct soft_vcpu *sv, gfn_t gfn, bool create);
+struct block *soft_block_of_host_pc(struct soft_vcpu *sv, u64 pc);
+u64 soft_guest_rip(struct soft_vcpu *sv, struct block *b, u64 pc);
+void soft_cpage_refresh(struct soft_vcpu *sv, struct cpage *p, const u8 *host);
+
+/* ---- smc.c ---- */
+struct page_state *soft_page_state(struct vm *vm, gfn_t gfn);
+/* This vCPU is about to translate from gfn: nobody may write it unseen from now on. */
+void soft_protect_code(struct soft_vcpu *sv, struct cpage *p);
+/* A write of len bytes at gpa: drop what was translated from them here; false if other vCPUs have code there. */
+bool soft_smc_write(struct soft_vcpu *sv, gpa_t gpa, u32 len);
+void soft_gmem_written(struct vm *vm, gpa_t gpa, unsigned int len);
+void soft_handle_revokes(struct soft_vcpu *sv);
+void soft_drop_page_code(struct soft_vcpu *sv, gfn_t gfn, u64 lines);
+
+/* ---- trans ---- */
+/* Why there is no block: */
+#define SOFT_EMULATE	0	/* the emulator must do the next instruction */
+#define SOFT_FAULTED	1	/* sv->fault is to be delivered */
+#define SOFT_FULL	2	/* code memory is used up */
+extern const unsigned long soft_trans_size;
+struct block *soft_translate(struct soft_vcpu *sv, struct cpage *p, u64 va, int *why);
+
+/* ---- codebuf.c ---- */
+int codebuf_init(struct codebuf *cb, size_t size);
+void codebuf_destroy(struct codebuf *cb);
+static inline u8 *codebuf_to_rw(const struct codebuf *cb, const u8 *rx)
+{
+	return cb->rw + (rx - cb->rx);
+}
+
+/* ---- fault.c ---- */
+int soft_fault_init(void);
+int soft_fault_add(struct soft_vcpu *sv);
+void soft_fault_del(struct soft_vcpu *sv);
+
+/* ---- run.c ---- */
+int soft_vcpu_enter(struct vcpu *vcpu);
+int soft_inject(struct vcpu *vcpu, enum event_kind kind, const struct x86_fault *f);
+void soft_mode_update(struct soft_vcpu *sv);
+
+/* ---- system.c ---- */
+/* What became of an instruction that translated code left to C. */
+enum soft_done {
+	SOFT_NEXT,		/* done, go on at st->rip */
+	SOFT_TO_EMULATOR,
+	SOFT_TO_FAULT,		/* sv->fault is to be delivered */
+	SOFT_TO_HLT,
+};
+enum soft_done soft_system(struct soft_vcpu *sv, u32 op, u32 len);
+enum soft_done soft_string(struct soft_vcpu *sv, u32 op, u32 len);
+
+/* ---- vector.c ---- */
+int soft_vector(struct vcpu *vcpu, struct emul *e, gva_t gva);
+
+#endif

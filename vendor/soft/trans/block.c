@@ -1,0 +1,330 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * One block: decode up to its end, find out which flags matter where, emit, lay out the cold paths, commit.
+ * Nothing of a block refers to its linear address: RIP-relative things start from page_va, so that a page of a
+ * shared library is translated once wherever processes map it.
+ */
+#include "trans.h"
+
+/* What the mode allows; anything else is left to the emulator, which raises #UD or #NM as it should. */
+static bool family_ok(const struct trans *t, const struct insn *in)
+{
+	u16 key = t->sv->code_key;
+
+	if (in->feature != FEAT_BASE && !vcpu_has_feature(t->sv->vcpu, in->feature))
+		return false;
+	if (in->attr & INSN_FPU)
+		return key & CODE_X87;
+	if (in->attr & INSN_VECTOR)
+		return key & (in->enc == ENC_VEX ? CODE_AVX : CODE_SSE);
+	if (in->family == FAM_SSE)	/* MMX has no CR4.OSFXSR condition, but the same EM and TS rules */
+		return key & CODE_X87;
+	return true;
+}
+
+static bool masked_access(const struct insn *in)
+{
+	switch (in->op) {
+	case OP_MASKMOVQ: case OP_MASKMOVDQU: case OP_VMASKMOVDQU: case OP_VMASKMOVPS: case OP_VMASKMOVPD:
+	case OP_VPMASKMOVD: case OP_VPMASKMOVQ:
+		return true;
+	}
+	return in->attr & INSN_VSIB;
+}
+
+/* Decode from p + off; the last one may be cut off by the page's end (then it is not counted). */
+static int decode_block(struct trans *t, const u8 *page, u32 off)
+{
+	t->n = 0;
+	while (t->n < BLOCK_MAX_INSNS && off < HV_PAGE_SIZE) {
+		struct insn *in = &t->insns[t->n];
+		enum decode_result r = insn_decode(in, page + off, min_t(u32, HV_PAGE_SIZE - off, INSN_MAX_LEN),
+						   INSN_MODE_64);
+
+		if (r != DECODE_OK)
+			return r;
+		t->n++;
+		off += in->len;
+		if ((in->attr & INSN_ENDS_BLOCK) || in->family == FAM_FLOW)
+			break;
+	}
+	return DECODE_OK;
+}
+
+/* Which of the flags in @want does the code at page + off read before it writes them? Looks a few instructions far. */
+static u16 flags_wanted(const u8 *page, s64 off, u16 want)
+{
+	struct insn in;
+	u16 read = 0;
+
+	for (int n = 0; n < 6 && want && off >= 0 && off < (s64)HV_PAGE_SIZE; n++) {
+		if (insn_decode(&in, page + off, min_t(u32, HV_PAGE_SIZE - off, INSN_MAX_LEN), INSN_MODE_64) != DECODE_OK)
+			return read | want;
+		read |= in.flags_read & want;
+		want &= ~in.flags_read;
+		if (in.family == FAM_SYSTEM)
+			return read | want;
+		want &= ~in.flags_written;
+		off += in.len;
+		if (in.family == FAM_FLOW || (in.attr & INSN_ENDS_BLOCK))
+			return read | want;
+	}
+	return read | want;
+}
+
+static u16 flags_at_end(struct trans *t, const u8 *page, s64 next_off)
+{
+	const struct insn *in = &t->insns[t->n - 1];
+	s64 target = next_off + (s64)in->imm;
+
+	if (in->family != FAM_FLOW)
+		return in->family == FAM_SYSTEM ? X86_FLAGS_ARITH : flags_wanted(page, next_off, X86_FLAGS_ARITH);
+	switch (in->op) {
+	case OP_JMP: case OP_CALL:
+		return flags_wanted(page, target, X86_FLAGS_ARITH);
+	case OP_JCC:
+		return flags_wanted(page, target, X86_FLAGS_ARITH) | flags_wanted(page, next_off, X86_FLAGS_ARITH);
+	}
+	return X86_FLAGS_ARITH;
+}
+
+static void find_liveness(struct trans *t, const u8 *page, s64 next_off)
+{
+	u16 live = flags_at_end(t, page, next_off);
+
+	for (u32 i = t->n; i-- > 0; ) {
+		const struct insn *in = &t->insns[i];
+
+		t->live[i + 1] = live & X86_FLAGS_ARITH;
+		if (in->family == FAM_SYSTEM || in->family == FAM_STRING)
+			live = X86_FLAGS_ARITH;	/* C may look at them */
+		else
+			live = (live & ~in->flags_written) | (in->flags_read & X86_FLAGS_ARITH);
+	}
+	t->live[0] = live & X86_FLAGS_ARITH;
+}
+
+/* The three entries: with T1 = linear address, for backward jumps, for forward jumps. */
+static void emit_entries(struct trans *t)
+{
+	struct emitter *e = &t->e;
+	struct block *b = t->b;
+	struct cold c = { .kind = COLD_KICK, .off = b->offset };
+	u8 *ok;
+
+	b->code_jc = em_rx(e);
+	em_lea(e, 8, T1, HMEM(T1, -(s32)b->offset));
+	em_mov_mr(e, 8, SV(page_va), T1);
+	b->code_poll = em_rx(e);
+	em_mov_rm(e, 4, H_RCX, SV(kick));
+	ok = em_jrcxz(e);
+	c.site = em_jmp32(e);
+	em_here8(e, ok);
+	trans_cold(t, &c);
+	b->code = em_rx(e);
+}
+
+static void map_point(struct trans *t)
+{
+	struct insn_map *m;
+
+	if (t->sv->nr_map + t->nr_map >= t->sv->max_map) {
+		t->e.overflow = true;
+		return;
+	}
+	m = &t->b->map[t->nr_map++];
+	m->host = em_rx(&t->e) - t->b->code_jc;
+	m->guest = t->off - t->b->offset;
+}
+
+static void emit_cold(struct trans *t)
+{
+	struct emitter *e = &t->e;
+
+	for (u32 i = 0; i < t->nr_cold; i++) {
+		const struct cold *c = &t->cold[i];
+
+		em_here32(e, c->site);
+		switch (c->kind) {
+		case COLD_TLB:
+			if (c->undo_xor)
+				em_alu_rm(e, 8, 0x33, T1, c->tag);
+			if (c->info & TLBI_FLAGS_T2)
+				em_mov_mr(e, 8, SV(scratch[2]), T2);
+			/* the instruction's address, for a fault; T0 is free now */
+			trans_page_off(t, T0, c->off);
+			em_mov_mr(e, 8, SV(st.rip), T0);
+			em_mov_ri(e, H_RCX, c->info);
+			em_patch32(e, em_call32(e), t->sv->cb.stub_tlb);
+			if (c->keep_t2)
+				em_mov_rr(e, 8, T2, T0);
+			em_patch32(e, em_jmp32(e), c->back);
+			break;
+		case COLD_LINK: {
+			struct link *l = &t->b->link[c->arg];
+
+			l->stub = em_rx(e);
+			trans_page_off(t, T1, c->off);
+			em_mov_mr(e, 8, SV(st.rip), T1);
+			em_mov_ri(e, H_RCX, (u64)l);
+			em_mov_mr(e, 8, SV(exit_arg64), H_RCX);
+			em_mov_ri(e, H_RCX, SX_LINK);
+			em_patch32(e, em_jmp32(e), t->sv->cb.stub_exit);
+			break;
+		}
+		case COLD_JUMP_OFF:
+			trans_page_off(t, T1, c->off);
+			trans_jump_t1(t);
+			break;
+		case COLD_KICK:
+			trans_exit(t, SX_KICK, 0, c->off);
+			break;
+		}
+	}
+}
+
+static void emit_insns(struct trans *t, const u8 *page)
+{
+	struct emitter *e = &t->e;
+	bool ended = false;
+
+	for (t->i = 0; t->i < t->n && !e->overflow; t->i++) {
+		const struct insn *in = &t->insns[t->i];
+		struct emitter before = *e;
+		u32 cold_before = t->nr_cold, links_before = t->nr_links;
+		bool done = false;
+
+		t->next_off = t->off + in->len;
+		map_point(t);
+		if (family_ok(t, in)) {
+			switch (in->family) {
+			case FAM_INT: done = trans_int(t, in); break;
+			case FAM_SSE: case FAM_AVX: case FAM_X87:
+				done = !masked_access(in) && trans_generic(t, in);
+				break;
+			case FAM_FLOW: done = ended = trans_flow(t, in); break;
+			case FAM_SYSTEM: done = trans_system(t, in); break;
+			}
+		}
+		for (u32 k = cold_before; k < t->nr_cold && done; k++)
+			if (t->cold[k].kind == COLD_TLB)
+				t->cold[k].off = t->off;
+		if (!done) {
+			/* leave for C; the block ends here, whatever follows is another */
+			*e = before;
+			t->nr_cold = cold_before;
+			t->nr_links = links_before;
+			trans_exit(t, in->family == FAM_SYSTEM ? SX_SYSTEM : in->family == FAM_STRING ? SX_STRING :
+				   SX_EMULATE, in->op | in->len << 16, t->off);
+			t->off = t->next_off;
+			t->n = t->i + 1;
+			return;
+		}
+		t->off = t->next_off;
+	}
+	if (!ended)
+		trans_goto_off(t, t->off);
+}
+
+static void emit_common_stubs(struct soft_vcpu *sv)
+{
+	struct codebuf *cb = &sv->cb;
+	struct emitter e = { .p = cb->rw, .end = cb->rw + cb->size, .rx_delta = cb->rx - cb->rw };
+
+	/* jmp *0(%rip) to the library's code, which may be too far away for a 32-bit displacement */
+	cb->stub_exit = em_rx(&e);
+	em_u8(&e, 0xff);
+	em_u8(&e, 0x25);
+	em_u32(&e, 0);
+	em_u64(&e, (u64)soft_exit_common);
+	cb->stub_tlb = em_rx(&e);
+	em_u8(&e, 0xff);
+	em_u8(&e, 0x25);
+	em_u32(&e, 0);
+	em_u64(&e, (u64)soft_tlb_thunk);
+	cb->stub_jump_miss = em_rx(&e);
+	em_mov_mr(&e, 8, SV(st.rip), T1);
+	em_mov_ri(&e, H_RCX, SX_JUMP);
+	em_patch32(&e, em_jmp32(&e), cb->stub_exit);
+	cb->start = cb->used = (e.p - cb->rw + 63) & ~63UL;
+}
+
+const unsigned long soft_trans_size = sizeof(struct trans);
+
+struct block *soft_translate(struct soft_vcpu *sv, struct cpage *p, u64 va, int *why)
+{
+	struct trans *t = sv->trans;
+	struct codebuf *cb = &sv->cb;
+	u32 off = va & ~HV_PAGE_MASK;
+	u8 joint[2 * INSN_MAX_LEN];
+	gfn_t gfn2 = ~0UL;
+	struct block *b;
+	int r;
+
+	if (!cb->start)
+		emit_common_stubs(sv);
+	if (cb->size - cb->used < 65536 || sv->nr_blocks == sv->max_blocks ||
+	    sv->max_map - sv->nr_map <= BLOCK_MAX_INSNS) {
+		*why = SOFT_FULL;
+		return NULL;
+	}
+	t->sv = sv;
+	t->insns = sv->insns;
+	t->nr_cold = t->nr_map = t->nr_links = 0;
+	r = decode_block(t, p->host, off);
+	if (r == DECODE_MORE && !t->n) {
+		/* one instruction across the page's end: a block of its own, tied to both pages */
+		u32 first = HV_PAGE_SIZE - off;
+		struct cpage *p2 = soft_fetch_page(sv, (va & HV_PAGE_MASK) + HV_PAGE_SIZE, why);
+
+		if (!p2)
+			return NULL;
+		host_memcpy(joint, p->host + off, first);
+		host_memcpy(joint + first, p2->host, INSN_MAX_LEN);
+		if (insn_decode(&t->insns[0], joint, INSN_MAX_LEN, INSN_MODE_64) != DECODE_OK) {
+			*why = SOFT_EMULATE;
+			return NULL;
+		}
+		t->n = 1;
+		gfn2 = p2->gfn;
+		p2->lines |= 1;
+		p2->joined = true;
+		soft_protect_code(sv, p2);
+	} else if (!t->n) {
+		*why = SOFT_EMULATE;
+		return NULL;
+	}
+	b = &sv->block_pool[sv->nr_blocks];
+	host_memset(b, 0, sizeof(*b));
+	b->offset = off;
+	b->gfn2 = gfn2;
+	b->key = sv->code_key;
+	b->cpage = p;
+	b->map = sv->map_pool + sv->nr_map;
+	t->b = b;
+	t->off = off;
+	t->e = (struct emitter){ .p = cb->rw + cb->used, .end = cb->rw + cb->used + 65536,
+				 .rx_delta = cb->rx - cb->rw };
+	{
+		s64 end = off;
+
+		for (u32 i = 0; i < t->n; i++)
+			end += t->insns[i].len;
+		find_liveness(t, p->host, end);
+	}
+	emit_entries(t);
+	emit_insns(t, p->host);
+	emit_cold(t);
+	if (t->e.overflow) {
+		*why = SOFT_EMULATE;
+		return NULL;
+	}
+	b->bytes = t->off - off;
+	b->nr_insns = t->nr_map;
+	b->code_end = em_rx(&t->e);
+	sv->nr_blocks++;
+	sv->nr_map += t->nr_map;
+	cb->used = (t->e.p - cb->rw + 15) & ~15UL;
+	sv->stat_blocks++;
+	return b;
+}

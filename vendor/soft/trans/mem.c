@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * Memory operands: the guest-linear address, and the soft TLB's check of it. Two variants: one may clobber the
+ * flags (the guest's are dead there), the other works with LEA, NOT, PEXT and JRCXZ only, which leave flags alone.
+ */
+#include "trans.h"
+
+const u8 trans_home[X86_NR_GPR] = {
+	[X86_RAX] = H_RAX, [X86_RCX] = H_R13, [X86_RDX] = H_RDX, [X86_RBX] = H_RBX,
+	[X86_RSP] = H_R11, [X86_RBP] = H_RBP, [X86_RSI] = H_RSI, [X86_RDI] = H_RDI,
+	[X86_R8] = H_R8, [X86_R9] = H_R9, [X86_R10] = H_R10, [X86_R11] = H_NONE,
+	[X86_R12] = H_R12, [X86_R13] = H_NONE, [X86_R14] = H_NONE, [X86_R15] = H_NONE,
+};
+
+void trans_gpr_load(struct trans *t, u8 size, u8 dst, u8 guest)
+{
+	if (trans_home[guest] != H_NONE) {
+		if (trans_home[guest] != dst)
+			em_mov_rr(&t->e, size, dst, trans_home[guest]);
+	} else {
+		em_mov_rm(&t->e, size, dst, GPR_MEM(guest));
+	}
+}
+
+void trans_gpr_store(struct trans *t, u8 guest, u8 src)
+{
+	if (trans_home[guest] != H_NONE) {
+		if (trans_home[guest] != src)
+			em_mov_rr(&t->e, 8, trans_home[guest], src);
+	} else {
+		em_mov_mr(&t->e, 8, GPR_MEM(guest), src);
+	}
+}
+
+void trans_cold(struct trans *t, const struct cold *c)
+{
+	if (t->nr_cold < MAX_COLD)
+		t->cold[t->nr_cold++] = *c;
+	else
+		t->e.overflow = true;
+}
+
+void trans_page_off(struct trans *t, u8 dst, s64 off)
+{
+	em_mov_rm(&t->e, 8, dst, SV(page_va));
+	while (off) {
+		/* an instruction near the page's end can push a 32-bit displacement over its limit */
+		s32 d = off > 0x7fffffff ? 0x7fffffff : off < -0x7fffffffLL ? -0x7fffffff : off;
+
+		em_lea(&t->e, 8, dst, HMEM(dst, d));
+		off -= d;
+	}
+}
+
+bool trans_ea(struct trans *t, const struct insn *in)
+{
+	u8 size = in->addrsize == 4 ? 4 : 8;
+	u8 base = H_NONE, index = H_NONE;
+	bool fsgs = in->seg == X86_FS || in->seg == X86_GS;
+
+	if (in->addrsize == 2 || (in->attr & INSN_VSIB))
+		return false;
+	if (in->base == INSN_BASE_RIP) {
+		trans_page_off(t, T1, (s64)t->next_off + in->disp);
+		if (size == 4)
+			em_mov_rr(&t->e, 4, T1, T1);
+	} else {
+		if (in->base != INSN_BASE_NONE) {
+			base = trans_home[in->base];
+			if (base == H_NONE) {
+				em_mov_rm(&t->e, 8, T1, GPR_MEM(in->base));
+				base = T1;
+			}
+		}
+		if (in->index != INSN_BASE_NONE) {
+			index = trans_home[in->index];
+			if (index == H_NONE) {
+				em_mov_rm(&t->e, 8, T2, GPR_MEM(in->index));
+				index = T2;
+			}
+		}
+		if (index == H_NONE && !in->disp && base != H_NONE)
+			em_mov_rr(&t->e, size, T1, base);
+		else if (index == H_NONE && base == H_NONE)
+			em_mov_ri(&t->e, T1, size == 4 ? (u32)in->disp : (u64)in->disp);
+		else if ((s32)in->disp == in->disp)
+			em_lea(&t->e, size, T1, HMEM_X(base, index, in->scale, in->disp));
+		else
+			return false;
+	}
+	if (fsgs) {
+		em_mov_rm(&t->e, 8, T2, HMEM(H_RSP, offsetof(struct soft_vcpu, st.seg[0].base) +
+					       in->seg * sizeof(struct x86_seg)));
+		em_lea(&t->e, 8, T1, HMEM_X(T1, T2, 0, 0));
+	}
+	return true;
+}
+
+static u32 log2_size(u32 len)
+{
+	return len <= 1 ? 0 : 32 - __builtin_clz(len - 1);
+}
+
+/* Flags may be clobbered: compare the offset in the page after xor with the tag. */
+static struct access access_plain(struct trans *t, u32 info, bool stack)
+{
+	struct emitter *e = &t->e;
+	u32 len = info & TLBI_LEN;
+	struct cold c = { .kind = COLD_TLB, .insn = t->i, .info = info, .undo_xor = true };
+	struct hmem host;
+
+	if (stack) {
+		c.tag = HMEM_GS(H_NONE, H_NONE, 0, SPACE_OFF(stk_tag));
+		host = HMEM_GS(H_NONE, H_NONE, 0, SPACE_OFF(stk_host));
+	} else {
+		em_mov_rr(e, 4, T0, T1);
+		em_shift_ri(e, 4, 5, T0, HV_PAGE_SHIFT - TLB_ENTRY_SHIFT);
+		em_alu_ri(e, 4, 4, T0, (TLB_SIZE - 1) << TLB_ENTRY_SHIFT);
+		c.tag = HMEM_GS(T0, H_NONE, 0, SPACE_OFF(tlb[0].rtag));
+		if (info & TLBI_WRITE)
+			c.tag.disp = SPACE_OFF(tlb[0].wtag);
+		host = HMEM_GS(T0, H_NONE, 0, SPACE_OFF(tlb[0].host));
+	}
+	em_alu_rm(e, 8, 0x33, T1, c.tag);
+	em_alu_ri(e, 8, 7, T1, HV_PAGE_SIZE - len);
+	c.site = em_jcc32(e, 7);	/* ja */
+	em_mov_rm(e, 8, T0, host);
+	/* the slow path comes back with T0 = host - address and T1 = address */
+	c.back = em_rx(e);
+	trans_cold(t, &c);
+	return (struct access){ .m = HMEM_X(T0, T1, 0, 0), .free = T2 };
+}
+
+/*
+ * Flags live, naturally aligned sizes up to 8: the page number and the low bits of the difference must be zero.
+ * A misaligned access takes the slow path.
+ */
+static struct access access_live(struct trans *t, u32 info, bool stack)
+{
+	struct emitter *e = &t->e;
+	u32 len = info & TLBI_LEN;
+	struct hmem mask = SV(pext_page[0]);
+	struct cold c = { .kind = COLD_TLB, .insn = t->i, .info = info, .keep_t2 = true };
+	u8 *ok;
+
+	mask.disp += 8 * log2_size(len);
+	if (stack) {
+		em_mov_rm(e, 8, T0, HMEM_GS(H_NONE, H_NONE, 0, SPACE_OFF(stk_neg)));
+		em_mov_rm(e, 8, T2, HMEM_GS(H_NONE, H_NONE, 0, SPACE_OFF(stk_addend)));
+		em_lea(e, 8, T0, HMEM_X(T0, T1, 0, 0));
+	} else {
+		em_pext(e, T0, T1, SV(pext_tlb));
+		em_lea(e, 4, T0, HMEM_X(H_NONE, T0, 2, 0));
+		em_mov_rm(e, 8, T2, HMEM_GS(H_NONE, T0, 3, SPACE_OFF(tlb[0].addend)));
+		em_mov_rm(e, 8, T0, HMEM_GS(H_NONE, T0, 3, info & TLBI_WRITE ? SPACE_OFF(tlb[0].wtag) :
+					    SPACE_OFF(tlb[0].rtag)));
+		em_not(e, 8, T0);
+		em_lea(e, 8, T0, HMEM_X(T0, T1, 0, 1));
+	}
+	/* PEXT takes its source from VEX.vvvv, the mask from memory */
+	em_pext(e, T0, T0, mask);
+	ok = em_jrcxz(e);
+	c.site = em_jmp32(e);
+	em_here8(e, ok);
+	c.back = em_rx(e);
+	trans_cold(t, &c);
+	return (struct access){ .m = HMEM_X(T2, T1, 0, 0), .free = T0 };
+}
+
+struct access trans_access(struct trans *t, u32 len, bool write, u16 flags, bool stack)
+{
+	struct emitter *e = &t->e;
+	u32 info = len | (write ? TLBI_WRITE : 0) | (stack ? TLBI_STACK : 0);
+	struct access a;
+
+	if (!flags)
+		return access_plain(t, info, stack);
+	if (len <= 8 && !(len & (len - 1)))
+		return access_live(t, info, stack);
+	/* keep the flags in T2 around the plain check */
+	em_mov_rr(e, 8, T2, H_RAX);
+	em_u8(e, 0x9f);						/* lahf */
+	em_op_rr(e, &(struct hop){ .map = 1, .opcode = 0x90 }, 0, H_RAX);	/* seto al */
+	em_op_rr(e, &(struct hop){ .opcode = 0x87, .w = true }, H_RAX, T2);	/* xchg */
+	a = access_plain(t, info | TLBI_FLAGS_T2, stack);
+	em_op_rr(e, &(struct hop){ .opcode = 0x87, .w = true }, H_RAX, T2);
+	em_u8(e, 0x04);						/* add al, 0x7f */
+	em_u8(e, 0x7f);
+	em_u8(e, 0x9e);						/* sahf */
+	em_mov_rr(e, 8, H_RAX, T2);
+	return a;
+}

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+/* trans.h - shared by the translator's files: one struct trans per block being made. */
+#ifndef SOFT_TRANS_H
+#define SOFT_TRANS_H
+
+#include "../soft.h"
+#include "../emit/emit.h"
+
+/* Scratch host registers and the guest registers' homes; see enter.c. */
+#define T0	H_RCX
+#define T1	H_R14
+#define T2	H_R15
+
+#define SV(field)	HMEM(H_RSP, offsetof(struct soft_vcpu, field))
+#define GPR_MEM(g)	HMEM(H_RSP, 8 * (g))
+#define SPACE_OFF(field) ((s32)offsetof(struct space, field))
+
+extern const u8 trans_home[X86_NR_GPR];		/* host register, or H_NONE: in memory */
+
+#define MAX_COLD	(BLOCK_MAX_INSNS * 4 + 8)
+
+enum cold_kind { COLD_TLB, COLD_LINK, COLD_JUMP_OFF, COLD_KICK, COLD_SYSTEM };
+
+/* A piece of code laid out after the block's main line. */
+struct cold {
+	u8 kind;
+	u8 insn;		/* index, for the fault map */
+	bool keep_t2;		/* COLD_TLB: the operand is [T2 + T1] afterwards */
+	bool undo_xor;		/* COLD_TLB: T1 was xored with the tag below */
+	struct hmem tag;
+	u8 *site;		/* jump that leads here (rel32) */
+	u8 *back;		/* COLD_TLB: executable address to go on at */
+	u32 info;		/* TLBI_*, or SX_* code */
+	u32 arg;		/* COLD_SYSTEM: exit_arg; COLD_LINK: index */
+	s32 off;		/* guest offset from the page start, for st->rip */
+};
+
+struct trans {
+	struct soft_vcpu *sv;
+	struct emitter e;
+	struct block *b;
+	struct insn *insns;
+	u32 n;
+	u16 live[BLOCK_MAX_INSNS + 1];	/* arithmetic flags live before instruction i; [n]: after the block */
+	u32 i;				/* instruction being emitted */
+	s32 off;			/* its guest offset from the page start */
+	s32 next_off;			/* of the one after it */
+	u32 nr_cold;
+	struct cold cold[MAX_COLD];
+	u32 nr_map;
+	u32 nr_links;
+};
+
+/* A memory operand ready for use: the host address, and the scratch register that is free besides. */
+struct access {
+	struct hmem m;
+	u8 free;
+};
+
+/* mem.c */
+void trans_gpr_load(struct trans *t, u8 size, u8 dst, u8 guest);	/* move guest register to dst, flags kept */
+void trans_gpr_store(struct trans *t, u8 guest, u8 src);		/* whole 64 bits */
+bool trans_ea(struct trans *t, const struct insn *in);			/* address into T1 */
+/* Check the access of len bytes at T1; flags: which are live now. stack: use the stack's entry. */
+struct access trans_access(struct trans *t, u32 len, bool write, u16 flags, bool stack);
+void trans_page_off(struct trans *t, u8 dst, s64 off);			/* dst = page_va + off */
+void trans_cold(struct trans *t, const struct cold *c);
+
+/* int.c */
+bool trans_int(struct trans *t, const struct insn *in);
+bool trans_generic(struct trans *t, const struct insn *in);
+/* flow.c: the last instruction; emits all exits of the block */
+bool trans_flow(struct trans *t, const struct insn *in);
+void trans_goto_off(struct trans *t, s64 off);		/* unconditional, to page start + off */
+void trans_jump_t1(struct trans *t);			/* to the linear address in T1 */
+/* priv.c */
+bool trans_system(struct trans *t, const struct insn *in);	/* false: leave to C */
+void trans_exit(struct trans *t, u32 code, u32 arg, s32 off);
+
+static inline u16 trans_flags_before(const struct trans *t)
+{
+	return t->live[t->i];
+}
+
+#endif

@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * vendor_ops.vector: one x87, MMX, SSE, AVX or XSAVE-family instruction for the emulator. It is executed on the
+ * host with its memory operand in a buffer; the guest's vector registers are in the host's already (load/put).
+ */
+#include "soft.h"
+#include "emit/emit.h"
+
+#define VEC_BASE_REG	H_RSI	/* the buffer */
+#define VEC_GPR_REG	H_RDI	/* vec_gpr[] */
+
+/* The stub's host register for a general-register operand: RAX RCX RDX at home, others in R8.. */
+struct stub {
+	struct emitter e;
+	u8 host[X86_NR_GPR];
+	u8 next;
+};
+
+static u8 stub_reg(struct stub *s, u8 guest)
+{
+	if (guest == X86_RAX || guest == X86_RCX || guest == X86_RDX)
+		return guest;
+	if (!s->host[guest]) {
+		s->host[guest] = s->next++;
+		em_mov_rm(&s->e, 8, s->host[guest], HMEM(VEC_GPR_REG, 8 * guest));
+	}
+	return s->host[guest];
+}
+
+static void stub_insn(struct stub *s, const struct insn *in)
+{
+	struct emitter *e = &s->e;
+	struct hop op = { .map = in->map, .opcode = in->opcode, .w = in->rex & 8 };
+	u8 reg = ((in->modrm >> 3) & 7) | (in->rex & 4 ? 8 : 0), rm = (in->modrm & 7) | (in->rex & 1 ? 8 : 0);
+	u8 vvvv = in->vvvv;
+	u32 n = 0;
+
+	if (!in->has_modrm) {
+		for (n = 0; n < in->len; n++)
+			em_u8(e, in->bytes[n]);
+		return;
+	}
+	for (u32 i = 0; i < in->nr_opnd; i++) {
+		const struct opnd *o = &in->opnd[i];
+
+		if (o->kind != OPND_GPR || o->implicit)
+			continue;
+		if (o->field == FIELD_REG)
+			reg = stub_reg(s, o->reg);
+		else if (o->field == FIELD_RM)
+			rm = stub_reg(s, o->reg);
+		else if (o->field == FIELD_VVVV)
+			vvvv = stub_reg(s, o->reg);
+		if (o->size == 1)
+			op.force_rex = true;
+	}
+	if (in->enc == ENC_VEX) {
+		op.vex = true;
+		op.force_rex = false;
+		op.l = in->vex_l;
+		op.vvvv = vvvv;
+		op.pp = in->mand == 0x66 ? 1 : in->mand == 0xf3 ? 2 : in->mand == 0xf2 ? 3 : 0;
+	} else {
+		if (in->pfx & PFX_OPSIZE)
+			op.prefix[n++] = 0x66;
+		if (in->mand == 0xf3 || in->mand == 0xf2)
+			op.prefix[n++] = in->mand;
+	}
+	if (in->has_mem)
+		em_op_rm(e, &op, reg, &HMEM(VEC_BASE_REG, 0));
+	else
+		em_op_rr(e, &op, reg, rm);
+	for (u32 i = 0; i < in->imm_size; i++)
+		em_u8(e, in->bytes[in->imm_off + i]);
+}
+
+/* rdi = vec_gpr, rsi = buffer, rdx = &vec_flags */
+static void build_stub(struct soft_vcpu *sv, const struct insn *in)
+{
+	struct stub s = { .next = H_R8 };
+	struct emitter *e = &s.e;
+
+	*e = (struct emitter){ .p = sv->vec.rw, .end = sv->vec.rw + sv->vec.size,
+			       .rx_delta = sv->vec.rx - sv->vec.rw };
+	em_u8(e, 0x53);							/* push rbx */
+	em_mov_rr(e, 8, H_RBX, H_RDX);
+	em_op_rm(e, &(struct hop){ .opcode = 0xff }, 6, &HMEM(H_RBX, 0));	/* push [rbx] */
+	em_u8(e, 0x9d);							/* popfq */
+	em_mov_rm(e, 8, H_RAX, HMEM(VEC_GPR_REG, 8 * X86_RAX));
+	em_mov_rm(e, 8, H_RCX, HMEM(VEC_GPR_REG, 8 * X86_RCX));
+	em_mov_rm(e, 8, H_RDX, HMEM(VEC_GPR_REG, 8 * X86_RDX));
+	stub_insn(&s, in);
+	sv->vec_end = em_rx(e);
+	em_mov_mr(e, 8, HMEM(VEC_GPR_REG, 8 * X86_RAX), H_RAX);
+	em_mov_mr(e, 8, HMEM(VEC_GPR_REG, 8 * X86_RCX), H_RCX);
+	em_mov_mr(e, 8, HMEM(VEC_GPR_REG, 8 * X86_RDX), H_RDX);
+	for (u32 g = 0; g < X86_NR_GPR; g++)
+		if (s.host[g])
+			em_mov_mr(e, 8, HMEM(VEC_GPR_REG, 8 * g), s.host[g]);
+	em_u8(e, 0x9c);							/* pushfq */
+	em_op_rm(e, &(struct hop){ .opcode = 0x8f }, 0, &HMEM(H_RBX, 0));	/* pop [rbx] */
+	em_u8(e, 0x5b);							/* pop rbx */
+	em_u8(e, 0xc3);
+}
+
+static int raise(struct emul *e, u8 vector, bool has_error)
+{
+	e->fault = (struct x86_fault){ .vector = vector, .has_error = has_error };
+	return -EFAULT;
+}
+
+/* Sizes and alignment of the state-saving family, whose operands the decoder cannot size. SDM 1 13.4, 10.5.1 */
+static int state_size(struct soft_vcpu *sv, struct emul *e, gva_t gva, u32 *len)
+{
+	u64 mask = (sv->st.gpr[X86_RDX] << 32 | (u32)sv->st.gpr[X86_RAX]) & sv->st.xcr0;
+
+	switch (e->insn.op) {
+	case OP_FXSAVE: case OP_FXRSTOR:
+		*len = 512;
+		return gva & 15 ? raise(e, EXC_GP, true) : 0;
+	case OP_XSAVE: case OP_XSAVEOPT: case OP_XSAVEC: case OP_XRSTOR:
+		*len = mask & XCR0_AVX ? 832 : 576;
+		return gva & 63 ? raise(e, EXC_GP, true) : 0;
+	}
+	*len = e->insn.mem_size;
+	if ((e->insn.attr & INSN_ALIGNED) && *len && (gva & (*len - 1)))
+		return raise(e, EXC_GP, true);
+	return 0;
+}
+
+static int copy(struct emul *e, gva_t gva, u8 *buf, u32 len, bool write)
+{
+	u32 user = e->st->cpl == 3 ? WALK_USER : 0;
+
+	for (u32 done = 0; done < len; ) {
+		u32 n = min_t(u32, len - done, 64);
+		int ret = write ? e->ops->write(e, gva + done, buf + done, n, WALK_WRITE | user) :
+				  e->ops->read(e, gva + done, buf + done, n, WALK_READ | user);
+
+		if (ret)
+			return ret;
+		done += n;
+	}
+	return 0;
+}
+
+/* What the guest's XCR0 forbids although the host's may allow it. */
+static int check_xrstor(struct soft_vcpu *sv, struct emul *e, const u8 *buf)
+{
+	u64 bv, comp;
+
+	__builtin_memcpy(&bv, buf + 512, 8);
+	__builtin_memcpy(&comp, buf + 520, 8);
+	if (bv & ~sv->st.xcr0)
+		return raise(e, EXC_GP, true);
+	if ((comp & BIT_ULL(63)) && ((comp & ~BIT_ULL(63)) & ~sv->st.xcr0))
+		return raise(e, EXC_GP, true);
+	return 0;
+}
+
+int soft_vector(struct vcpu *vcpu, struct emul *e, gva_t gva)
+{
+	struct soft_vcpu *sv = soft_of(vcpu);
+	struct insn *in = &e->insn;
+	bool xstate = in->op == OP_XSAVE || in->op == OP_XSAVEOPT || in->op == OP_XSAVEC || in->op == OP_XRSTOR;
+	struct insn plain;
+	u32 len = 0;
+	int ret;
+
+	if (in->attr & INSN_VSIB)
+		return -ENOSYS;
+	if (in->has_mem) {
+		ret = state_size(sv, e, gva, &len);
+		if (ret)
+			return ret;
+		if (!len || len > sizeof(sv->bounce))
+			return -ENOSYS;
+		/* partly written buffers (XSAVE, FXSAVE) start from what is there */
+		if ((in->mem_access & OPND_R) || len > 64) {
+			ret = copy(e, gva, sv->bounce, len, false);
+			if (ret)
+				return ret;
+		}
+	}
+	if (in->op == OP_XRSTOR) {
+		ret = check_xrstor(sv, e, sv->bounce);
+		if (ret)
+			return ret;
+	}
+	host_memcpy(sv->vec_gpr, e->gpr, sizeof(sv->vec_gpr));
+	if (xstate) {
+		u64 mask = (e->gpr[X86_RDX] << 32 | (u32)e->gpr[X86_RAX]) & sv->st.xcr0;
+
+		sv->vec_gpr[X86_RAX] = (u32)mask;
+		sv->vec_gpr[X86_RDX] = mask >> 32;
+	}
+	if (in->op == OP_XSAVEOPT) {
+		/* its "unchanged since the last XRSTOR from here" is about our buffer's address: never use it */
+		plain = *in;
+		plain.modrm = (in->modrm & ~0x38) | 4 << 3;
+		in = &plain;
+	}
+	build_stub(sv, in);
+	sv->vec_flags = (e->rflags & X86_FLAGS_ARITH) | X86_FLAG_FIXED | X86_FLAG_IF;
+	sv->vec_faulted = false;
+	((void (*)(u64 *, u8 *, u64 *))sv->vec.rx)(sv->vec_gpr, sv->bounce, &sv->vec_flags);
+	if (sv->vec_faulted) {
+		e->fault = sv->fault;
+		return -EFAULT;
+	}
+	if (in->has_mem && (in->mem_access & OPND_W)) {
+		ret = copy(e, gva, sv->bounce, len, true);
+		if (ret)
+			return ret;
+	}
+	if (!xstate)
+		host_memcpy(e->gpr, sv->vec_gpr, sizeof(sv->vec_gpr));
+	e->rflags = (e->rflags & ~X86_FLAGS_ARITH) | (sv->vec_flags & X86_FLAGS_ARITH);
+	return 0;
+}
