@@ -114,9 +114,10 @@ static bool output(const struct pit_channel *ch, u64 now)
 
 /* ---- channel 0's interrupt ---- */
 
+/* Clocks from one interrupt to the next; modes 0 and 4 have only one, as soon as asked for. */
 static u32 period(const struct pit_channel *ch)
 {
-	return max_t(u32, ch->s.count, MIN_PERIOD);
+	return ch->s.mode == 2 || ch->s.mode == 3 ? max_t(u32, ch->s.count, MIN_PERIOD) : ch->s.count;
 }
 
 static void timer_stop(struct pit *p)
