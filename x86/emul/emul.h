@@ -7,6 +7,7 @@
 #ifndef X86_EMUL_H
 #define X86_EMUL_H
 
+#include "../arch/access.h"
 #include "../arch/state.h"
 #include "../arch/exception.h"
 #include "../decode/decode.h"
@@ -33,6 +34,10 @@ struct x86_fault {
 struct emul;
 
 /*
+ * A read whose access has WALK_WRITE is the first half of a read-modify-write: it must pass the checks of a write.
+ * An op that returns -EAGAIN must not have acted yet: a later iteration of a REP instruction reports the ones before
+ * it as EMUL_AGAIN first and asks again in the next run.
+ *
  * Results of the hooks: 0; -EFAULT: e->fault has been set (a guest exception); -EAGAIN: needs user space, becomes
  * EMUL_RETRY; any other: EMUL_UNHANDLED. Linear addresses are complete (segment base added, checks done).
  */
@@ -69,6 +74,11 @@ struct emul_ops {
 	bool (*has_feature)(struct emul *e, unsigned int feature);
 	/* A write to segments, descriptor tables, CPL or mode took place: caches that depend on it are stale. */
 	void (*mode_changed)(struct emul *e);
+	/* True if [gva, gva + len), inside one page, is plain RAM for that access: REP MOVS and STOS then use
+	 * 64-byte reads and writes. No fault, no exit. NULL: element by element always. */
+	bool (*is_ram)(struct emul *e, gva_t gva, unsigned int len, unsigned int access);
+	/* CR8 where st->cr8 may be stale (a local APIC in core). NULL: st->cr8. */
+	u64 (*cr8_read)(struct emul *e);
 };
 #define EMUL_XCR0	16
 #define EMUL_EFER	17
@@ -79,7 +89,19 @@ struct emul {
 	void *ctx;			/* the ops' owner: a struct vcpu in core */
 	struct insn insn;
 	struct x86_fault fault;
+	/* Set by EMUL_DONE, EMUL_AGAIN and EMUL_HLT: DR6 bits of a #DB trap that is due after the instruction (single
+	 * step, data and I/O breakpoints, task switch); 0 if none. Delivering it is the caller's. */
+	u64 db_trap;
+	/* Set by the caller: INT3 is reported as EMUL_FAULT with EXC_BP and fault.soft, and does nothing
+	 * (KVM_GUESTDBG_USE_SW_BP). Otherwise INT n, INT3, INTO and INT1 are delivered by the instruction itself. */
+	bool stop_bp;
 	/* scratch of one run; not for callers */
+	u8 mode;			/* enum insn_mode of CS */
+	u8 cpl;				/* with whose rights memory is accessed */
+	u8 stack_size;			/* of the stack pointer: 2, 4, 8 */
+	bool align_check;
+	u8 retire;			/* RETIRE_*, private.h */
+	u64 ea;				/* offset of insn's memory operand in its segment */
 	u64 gpr[X86_NR_GPR];
 	u64 rip;
 	u64 rflags;
@@ -93,6 +115,11 @@ enum emul_result emul_exec(struct emul *e);
 
 enum event_kind { EVENT_EXCEPTION, EVENT_SOFT /* INT n etc. */, EVENT_EXTINT, EVENT_NMI };
 
+/*
+ * Notes for callers. A fault that emul_step() reports is delivered with emul_deliver(EVENT_EXCEPTION), as is the #DB
+ * of db_trap (fault.dr6). EVENT_SOFT is for INT n that a vendor has retired itself: RIP is then the next instruction's.
+ */
+
 /**
  * Deliver an event through the IDT (real, protected, long mode; task gates too), with double- and triple-fault
  * rules for faults during delivery (SDM 3A 6.14, 6.15). State's RIP must be the one to push.
@@ -100,9 +127,15 @@ enum event_kind { EVENT_EXCEPTION, EVENT_SOFT /* INT n etc. */, EVENT_EXTINT, EV
  */
 enum emul_result emul_deliver(struct emul *e, enum event_kind kind, const struct x86_fault *event);
 
-/* Fast pieces that the soft vendor calls for hot instructions; each as the instruction, from decoded form: */
+/*
+ * Fast pieces that the soft vendor calls for hot instructions; each as the instruction, from decoded form. State's
+ * RIP is the instruction's; feature checks are the caller's.
+ */
+/** SYSCALL of @len bytes. From compatibility mode it goes to CSTAR, as on AMD processors. APM 3 SYSCALL */
 enum emul_result emul_syscall(struct emul *e, unsigned int len);
+/** SYSRET. A non-canonical RCX is #GP(0) before CPL changes, as on Intel processors, whoever made the host's. */
 enum emul_result emul_sysret(struct emul *e, bool to64);
+/** IRET with @opsize 2, 4 or 8 bytes; SDM 2A IRET. */
 enum emul_result emul_iret(struct emul *e, unsigned int opsize);
 /** Load a data or stack segment register with all checks. */
 enum emul_result emul_load_seg(struct emul *e, enum x86_sreg reg, u16 sel);

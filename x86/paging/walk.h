@@ -6,17 +6,9 @@
 #ifndef X86_PAGING_WALK_H
 #define X86_PAGING_WALK_H
 
+#include "../arch/access.h"
 #include "../arch/state.h"
 #include "../arch/exception.h"
-
-enum walk_access {
-	WALK_READ = 0,
-	WALK_WRITE = 1,
-	WALK_EXEC = 2,
-};
-#define WALK_USER	0x10	/* access with user rights (CPL 3, not an implicit supervisor access) */
-#define WALK_IMPLICIT	0x20	/* implicit supervisor access (GDT, IDT, TSS): SMAP applies even with EFLAGS.AC */
-#define WALK_NO_AD	0x40	/* change no A/D bits (KVM_TRANSLATE, debugger) */
 
 struct walk_ops {
 	/* Host address of the 8-byte-aligned guest-physical gpa for reading and atomic update of a table entry,
