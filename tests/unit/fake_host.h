@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
  * fake_host.h - a host with a clock that only moves when told, for programs that test state machines of irqchip.
- * Included by one file of a program, it takes the place of host/user: every function that irqchip calls is here, so
- * the linker looks for none of them in the library.
+ * Included by one file of a program, it takes the place of host/user: every function of it that irqchip calls is
+ * here, but for copying and filling memory, so that the linker looks for none of them in the library.
  */
 #ifndef TESTS_UNIT_FAKE_HOST_H
 #define TESTS_UNIT_FAKE_HOST_H
@@ -40,16 +40,6 @@ void *host_pages_alloc(unsigned long n)
 void host_pages_free(void *p, unsigned long n)
 {
 	free(p);
-}
-
-void *host_memcpy(void *dst, const void *src, size_t n)
-{
-	return memcpy(dst, src, n);
-}
-
-void *host_memset(void *dst, int c, size_t n)
-{
-	return memset(dst, c, n);
 }
 
 void host_spin_init(struct host_spinlock *l)

@@ -99,7 +99,7 @@ static inline void chip_make(bool split, unsigned int pins)
 	pic_level = 0;
 }
 
-static int setup(void **state) { chip_make(false, 0); return 0; }
+static inline int setup(void **state) { chip_make(false, 0); return 0; }
 
 static int teardown(void **state)
 {
