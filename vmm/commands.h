@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+/* commands.h - the program's commands. Each returns the exit status. */
+#ifndef VMM_COMMANDS_H
+#define VMM_COMMANDS_H
+
+/** `anykvm info`: what this host offers, and which vendor is used. */
+int info_main(void);
+
+/** `anykvm exec -- PROGRAM ARGUMENTS`: returns only if the program cannot be started. */
+int exec_main(int argc, char **argv);
+
+#endif
