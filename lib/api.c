@@ -36,6 +36,7 @@ static long system_ioctl(u32 nr, u64 arg)
 			ret = host_process_init();
 		if (ret)
 			return ret;
+		host_signal_adopt();
 		fd_sweep();
 	}
 	return core_system_ioctl(nr, arg);
