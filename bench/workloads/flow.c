@@ -213,6 +213,72 @@ static u64 callbacks(void)
 	return sum;
 }
 
+struct tree {
+	struct tree *child[2];
+	u32 key;
+};
+
+static u32 tree_sum(const struct tree *t, u32 depth)
+{
+	return t ? t->key * depth + tree_sum(t->child[0], depth + 1) + tree_sum(t->child[1], depth + 1) : 0;
+}
+
+/* an unbalanced binary tree: insert, walk */
+static u64 trees(void)
+{
+	static struct tree pool[4096];
+	struct tree *root = NULL;
+	u64 seed = 19, sum = 0;
+
+	for (int i = 0; i < 4096; i++) {
+		struct tree **at = &root;
+		u32 key = wl_random(&seed) >> 36;
+
+		while (*at)
+			at = &(*at)->child[key > (*at)->key];
+		pool[i] = (struct tree){ .key = key };
+		*at = &pool[i];
+	}
+	for (int i = 0; i < 8; i++)
+		sum = wl_mix(sum, tree_sum(root, i));
+	return sum;
+}
+
+/* a matcher that backtracks: . and * and letters */
+static bool match(const char *re, const char *s)
+{
+	for (; *re; re++, s++) {
+		if (re[1] == '*') {
+			do {
+				if (match(re + 2, s))
+					return true;
+			} while (*s && (*s++ == *re || *re == '.'));
+			return false;
+		}
+		if (!*s || (*re != '.' && *re != *s))
+			return false;
+	}
+	return !*s;
+}
+
+static u64 matches(void)
+{
+	static const char *const patterns[] = { "a*b*c", ".*ab.*", "a.*b.*c.*", "x*.b*", ".*.*c" };
+	u64 seed = 2, sum = 0;
+
+	for (int i = 0; i < 1500; i++) {
+		char text[24];
+		int n = 8 + (wl_random(&seed) >> 61);
+
+		for (int k = 0; k < n; k++)
+			text[k] = 'a' + (wl_random(&seed) >> 40) % 3;
+		text[n] = 0;
+		for (int k = 0; k < 5; k++)
+			sum = sum * 3 + match(patterns[k], text);
+	}
+	return sum;
+}
+
 /* -- branches -------------------------------------------------------------------------------------------- */
 
 static u64 branches(void)
@@ -341,6 +407,64 @@ static u64 code_generated(void)
 	return x;
 }
 
+/* A just-in-time compiler: some 200 operations with branches between them are written byte by byte, then run. */
+static u64 code_compiled(void)
+{
+	u64 seed = 41, sum = 0;
+
+	for (int f = 0; f < 40; f++) {
+		u8 *at = code + 8192;
+
+		*at++ = 0x89;	/* mov eax, edi */
+		*at++ = 0xf8;
+		for (int i = 0; i < 200; i++) {
+			u64 r = wl_random(&seed);
+
+			switch (r >> 62) {
+			case 0:		/* add eax, imm32 */
+				*at++ = 0x05;
+				break;
+			case 1:		/* xor eax, imm32 */
+				*at++ = 0x35;
+				break;
+			case 2:		/* imul eax, eax, imm32 */
+				*at++ = 0x69;
+				*at++ = 0xc0;
+				break;
+			case 3:		/* test eax, eax; js over; sub eax, imm32 */
+				*at++ = 0x85;
+				*at++ = 0xc0;
+				*at++ = 0x78;
+				*at++ = 5;
+				*at++ = 0x2d;
+				break;
+			}
+			for (int k = 0; k < 32; k += 8)
+				*at++ = r >> k;
+		}
+		*at = 0xc3;
+		for (u32 i = 0; i < 20; i++)
+			sum = wl_mix(sum, ((generated)(uintptr_t)(code + 8192))(i));
+	}
+	return sum;
+}
+
+/* One constant changes in a page full of functions that are all in use. */
+static u64 code_shared_page(void)
+{
+	u8 *page = code + 16384;
+	u32 x = 1;
+
+	for (u32 i = 0; i < 128; i++)
+		emit(page + 32 * i, i, i + 1);
+	for (u32 i = 0; i < 200; i++) {
+		emit(page + 32 * (i & 127), i * 5, i);
+		for (u32 k = 0; k < 128; k++)
+			x = ((generated)(uintptr_t)(page + 32 * k))(x);
+	}
+	return x;
+}
+
 /* Data written to the page that the running code is on. */
 static u64 code_and_data(void)
 {
@@ -362,11 +486,15 @@ const struct workload wl_flow[] = {
 	{ "recursion", "flow", recursion },
 	{ "virtual", "flow", virtual_calls, shapes_setup },
 	{ "callbacks", "flow", callbacks },
+	{ "trees", "flow", trees },
+	{ "matches", "flow", matches },
 	{ "branches", "flow", branches },
 	{ "switches", "flow", switches },
 	{ "long-jumps", "flow", long_jumps },
 	{ "code-patched", "flow", code_patched, code_setup },
 	{ "code-generated", "flow", code_generated, code_setup },
+	{ "code-compiled", "flow", code_compiled, code_setup },
+	{ "code-shared", "flow", code_shared_page, code_setup },
 	{ "code-and-data", "flow", code_and_data, code_setup },
 	{ NULL },
 };

@@ -234,6 +234,129 @@ __attribute__((target("aes"))) static u64 aes(void)
 	return wl_mix(r[0], r[1]);
 }
 
+/* the matrix product again, four doubles at a time */
+__attribute__((target("avx2,fma"))) static u64 avx2_matrix(void)
+{
+	for (int round = 0; round < 12; round++) {
+		for (int i = 0; i < 96; i++) {
+			for (int j = 0; j < 96; j += 8) {
+				__m256d s = _mm256_setzero_pd(), t = _mm256_setzero_pd();
+
+				for (int k = 0; k < 96; k++) {
+					__m256d a = _mm256_broadcast_sd(&ma[i][k]);
+
+					s = _mm256_fmadd_pd(a, _mm256_loadu_pd(&mb[k][j]), s);
+					t = _mm256_fmadd_pd(a, _mm256_loadu_pd(&mb[k][j + 4]), t);
+				}
+				_mm256_storeu_pd(&mc[i][j], s);
+				_mm256_storeu_pd(&mc[i][j + 4], t);
+			}
+		}
+	}
+	return bits(mc[5][7]) ^ bits(mc[90][33]);
+}
+
+__attribute__((target("avx2,fma"))) static u64 avx2_mandelbrot(void)
+{
+	u64 sum = 0;
+
+	for (int y = 0; y < 96; y++) {
+		for (int x = 0; x < 96; x += 4) {
+			__m256d cr = _mm256_div_pd(_mm256_set_pd(x + 3, x + 2, x + 1, x), _mm256_set1_pd(48));
+			__m256d ci = _mm256_set1_pd(y / 48.0 - 1), zr = _mm256_setzero_pd(), zi = zr, four = _mm256_set1_pd(4);
+
+			cr = _mm256_sub_pd(cr, _mm256_set1_pd(1.5));
+			for (int n = 0; n < 200; n++) {
+				__m256d a = _mm256_mul_pd(zr, zr), b = _mm256_mul_pd(zi, zi);
+				int in = _mm256_movemask_pd(_mm256_cmp_pd(_mm256_add_pd(a, b), four, _CMP_LT_OQ));
+
+				if (!in)
+					break;
+				sum += __builtin_popcount(in);
+				zi = _mm256_fmadd_pd(_mm256_add_pd(zr, zr), zi, ci);
+				zr = _mm256_add_pd(_mm256_sub_pd(a, b), cr);
+			}
+		}
+	}
+	return sum;
+}
+
+/* a filter over 16-bit samples */
+__attribute__((target("avx2"))) static u64 avx2_filter(void)
+{
+	static short out[32768];
+	__m256i tap = _mm256_set1_epi16(181), round16 = _mm256_set1_epi32(1 << 14);
+	u64 sum = 0;
+
+	for (int round = 0; round < 60; round++) {
+		for (int i = 0; i + 64 < 65536; i += 32) {
+			__m256i a = _mm256_loadu_si256((__m256i *)(ba + i)), b = _mm256_loadu_si256((__m256i *)(ba + i + 2));
+			__m256i low = _mm256_madd_epi16(_mm256_unpacklo_epi16(a, b), tap);
+			__m256i high = _mm256_madd_epi16(_mm256_unpackhi_epi16(a, b), tap);
+
+			low = _mm256_srai_epi32(_mm256_add_epi32(low, round16), 15);
+			high = _mm256_srai_epi32(_mm256_add_epi32(high, round16), 15);
+			_mm256_storeu_si256((__m256i *)(out + i / 2), _mm256_packs_epi32(low, high));
+		}
+	}
+	for (int i = 0; i < 32768; i += 511)
+		sum = wl_mix(sum, (u16)out[i]);
+	return sum;
+}
+
+/* quarter rounds of a stream cipher on four lanes: add, xor, rotate */
+static u64 sse_cipher(void)
+{
+	__m128i a = _mm_set_epi32(4, 3, 2, 1), b = _mm_set1_epi32(0x61707865), c = _mm_set1_epi32(0x3320646e), d = a;
+	u64 r[2];
+
+#define ROTATE(v, n) _mm_or_si128(_mm_slli_epi32(v, n), _mm_srli_epi32(v, 32 - (n)))
+	for (int i = 0; i < 100000; i++) {
+		a = _mm_add_epi32(a, b);
+		d = ROTATE(_mm_xor_si128(d, a), 16);
+		c = _mm_add_epi32(c, d);
+		b = ROTATE(_mm_xor_si128(b, c), 12);
+		a = _mm_add_epi32(a, b);
+		d = ROTATE(_mm_xor_si128(d, a), 8);
+		c = _mm_add_epi32(c, d);
+		b = ROTATE(_mm_xor_si128(b, c), 7);
+		b = _mm_shuffle_epi32(b, 0x39);
+	}
+#undef ROTATE
+	_mm_storeu_si128((__m128i *)r, _mm_xor_si128(_mm_xor_si128(a, b), _mm_xor_si128(c, d)));
+	return wl_mix(r[0], r[1]);
+}
+
+/* look for bytes, sixteen at a time */
+static u64 sse_scan(void)
+{
+	u64 sum = 0;
+
+	for (int round = 0; round < 120; round++) {
+		__m128i want = _mm_set1_epi8(round * 7);
+
+		for (int i = 0; i < 65536; i += 16)
+			sum += _mm_movemask_epi8(_mm_cmpeq_epi8(_mm_load_si128((__m128i *)(ba + i)), want));
+	}
+	return sum;
+}
+
+static u64 sse_double(void)
+{
+	__m128d x = _mm_set_pd(0.3, 0.7), y = _mm_set_pd(1.1, 0.9), one = _mm_set1_pd(1.0), k = _mm_set1_pd(0.5);
+	double r[2];
+
+	for (int i = 0; i < 150000; i++) {
+		__m128d s = _mm_sqrt_pd(_mm_add_pd(_mm_mul_pd(x, x), one));
+
+		y = _mm_add_pd(_mm_mul_pd(y, k), _mm_div_pd(one, s));
+		x = _mm_sub_pd(_mm_max_pd(x, y), _mm_mul_pd(_mm_min_pd(x, y), k));
+		x = _mm_shuffle_pd(x, x, 1);
+	}
+	_mm_storeu_pd(r, _mm_add_pd(x, y));
+	return bits(r[0]) ^ bits(r[1]) >> 1;
+}
+
 static u64 x87(void)
 {
 	volatile long double seed = 1.25L;
@@ -253,8 +376,14 @@ const struct workload wl_fp[] = {
 	{ "mandelbrot", "fp", mandelbrot },
 	{ "x87", "fp", x87 },
 	{ "sse-float", "fp", sse_float, vector_setup },
+	{ "sse-double", "fp", sse_double },
 	{ "sse-bytes", "fp", sse_bytes, vector_setup },
+	{ "sse-cipher", "fp", sse_cipher },
+	{ "sse-scan", "fp", sse_scan, vector_setup },
 	{ "avx2-fma", "fp", avx2_fma, vector_setup, WL_AVX2 },
+	{ "avx2-matrix", "fp", avx2_matrix, matrix_setup, WL_AVX2 },
+	{ "avx2-mandel", "fp", avx2_mandelbrot, NULL, WL_AVX2 },
+	{ "avx2-filter", "fp", avx2_filter, vector_setup, WL_AVX2 },
 	{ "avx2-int", "fp", avx2_int, vector_setup, WL_AVX2 },
 	{ "sha-ni", "fp", sha_ni, vector_setup, WL_SHA },
 	{ "aes-ni", "fp", aes, vector_setup, WL_AES },

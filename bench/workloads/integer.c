@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /* Integer work whose data fits the inner caches. */
+#include <immintrin.h>
 #include <string.h>
 
 #include "workload.h"
@@ -269,6 +270,99 @@ static u64 sha256(void)
 	return (u64)h[0] << 32 | h[7];
 }
 
+/* sums of 1024-bit numbers: carries from one instruction to the next */
+static u64 carries(void)
+{
+	unsigned long long a[16], b[16], seed = 13;
+
+	for (int i = 0; i < 16; i++) {
+		a[i] = wl_random((u64 *)&seed);
+		b[i] = wl_random((u64 *)&seed);
+	}
+	for (int round = 0; round < 60000; round++) {
+		unsigned char c = 0;
+
+		for (int i = 0; i < 16; i++)
+			c = _addcarry_u64(c, a[i], b[i], &a[i]);
+		a[0] += c;
+		b[round & 15] ^= a[(round + 7) & 15];
+	}
+	return a[3] ^ a[15];
+}
+
+/* x^e modulo m with 128-bit products: multiply and divide */
+static u64 power_mod(void)
+{
+	u64 sum = 0;
+
+	for (u64 base = 2; base < 400; base++) {
+		u64 r = 1, x = base, m = 0xfffffffffffffc5ull;
+
+		for (u64 e = 0xfedcba987654321ull; e; e >>= 1) {
+			if (e & 1)
+				r = (unsigned __int128)r * x % m;
+			x = (unsigned __int128)x * x % m;
+		}
+		sum = wl_mix(sum, r);
+	}
+	return sum;
+}
+
+/* scans, rotations and double shifts */
+static u64 bit_scans(void)
+{
+	u64 x = 0x123456789abcdef1ull, sum = 0;
+
+	for (u32 i = 0; i < 500000; i++) {
+		sum += __builtin_ctzll(x | 1ull << 40) + __builtin_clzll(x | 256) * 3;
+		x = (x << (i & 31) | x >> (64 - (i & 31) - !(i & 31))) + i;
+		x ^= __builtin_bswap64(x) >> 3;
+		sum += __builtin_parity((u32)x);
+	}
+	return sum ^ x;
+}
+
+/* minima, maxima and clamps: conditional moves and sets */
+static u64 selections(void)
+{
+	u64 seed = 29, sum = 0;
+	long low = 1000, high = -1000;
+
+	for (u32 i = 0; i < 600000; i++) {
+		long v = (long)(wl_random(&seed) >> 32) - (1l << 31);
+		long c = v < -5000000 ? -5000000 : v > 7000000 ? 7000000 : v;
+
+		low = c < low ? c : low;
+		high = c > high ? c : high;
+		sum += (v < 0) + (v == c) * 2 + ((u32)v > 77) * 4;
+	}
+	return sum ^ (u64)low ^ (u64)high << 20;
+}
+
+/* a byte-wise compressor: find the last place of each three bytes, count how long they agree */
+static u64 compress(void)
+{
+	static u16 last[4096];
+	u32 at = 0, out = 0;
+	u64 sum = 0;
+
+	memset(last, 0, sizeof(last));
+	for (u32 i = 0; i < sizeof(crc_data); i++)
+		crc_data[i] = (i * i >> 7 ^ i >> 3) & 15;
+	while (at + 3 < 40000) {
+		u32 key = (crc_data[at] | crc_data[at + 1] << 8 | crc_data[at + 2] << 16) * 2654435761u >> 20;
+		u32 from = last[key], n = 0;
+
+		last[key] = at;
+		while (n < 64 && at + n < 40000 && from + n < at && crc_data[from + n] == crc_data[at + n])
+			n++;
+		sum = sum * 31 + n + crc_data[at];
+		at += n > 2 ? n : 1;
+		out++;
+	}
+	return wl_mix(sum, out);
+}
+
 const struct workload wl_integer[] = {
 	{ "arith", "integer", arith },
 	{ "sort", "integer", sort, sort_setup },
@@ -279,5 +373,10 @@ const struct workload wl_integer[] = {
 	{ "sieve", "integer", sieve },
 	{ "strings", "integer", strings },
 	{ "sha256", "integer", sha256, sha_setup },
+	{ "carries", "integer", carries },
+	{ "power-mod", "integer", power_mod },
+	{ "bit-scans", "integer", bit_scans },
+	{ "selections", "integer", selections },
+	{ "compress", "integer", compress },
 	{ NULL },
 };
