@@ -201,10 +201,10 @@ static int compare(struct emul *e, bool cmps)
 
 	run_begin(e, &s);
 	while (s.done < s.max && !stop && !e->db_trap) {
-		if (cmps)
+		/* where both addresses fault, processors report rDI's */
+		r = emul_read(e, X86_ES, offset(e, X86_RDI), &b, s.size);
+		if (!r && cmps)
 			r = emul_read(e, e->insn.seg, offset(e, X86_RSI), &a, s.size);
-		if (!r)
-			r = emul_read(e, X86_ES, offset(e, X86_RDI), &b, s.size);
 		if (r)
 			break;
 		emul_flags_cmp(e, a, b, s.size);
