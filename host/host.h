@@ -24,10 +24,12 @@ void host_pages_free(void *p, unsigned long n);
 
 #ifndef __KERNEL__
 void *host_memcpy(void *dst, const void *src, size_t n);
+void *host_memmove(void *dst, const void *src, size_t n);
 void *host_memset(void *dst, int c, size_t n);
 int host_memcmp(const void *a, const void *b, size_t n);
 #else
 #define host_memcpy memcpy
+#define host_memmove memmove
 #define host_memset memset
 #define host_memcmp memcmp
 #endif

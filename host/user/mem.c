@@ -58,6 +58,71 @@ static u32 class_of(size_t size)
 	return class;
 }
 
+#ifdef HOST_SANITIZE
+/*
+ * Sanitizer builds take the sanitizer's heap and mmap(), for their checks. Its code uses vector registers, which may
+ * hold the guest's values.
+ */
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#define XSAVE_SIZE	4096
+
+struct vector_state {
+	u8 area[XSAVE_SIZE] __aligned(64);
+};
+
+static void vectors_save(struct vector_state *v)
+{
+	host_memset(v->area + 512, 0, 64);
+	__asm__ volatile("xsave64 (%0)" : : "r"(v->area), "a"(7), "d"(0) : "memory");
+}
+
+static void vectors_restore(struct vector_state *v)
+{
+	__asm__ volatile("xrstor64 (%0)" : : "r"(v->area), "a"(7), "d"(0) : "memory");
+}
+
+static void *san_zalloc(size_t size)
+{
+	struct vector_state v;
+	void *p;
+
+	vectors_save(&v);
+	p = calloc(1, size ? size : 1);
+	vectors_restore(&v);
+	return p;
+}
+
+static void san_free(void *p)
+{
+	struct vector_state v;
+
+	vectors_save(&v);
+	free(p);
+	vectors_restore(&v);
+}
+
+static void *map_pages(size_t size)
+{
+	struct vector_state v;
+	void *p;
+
+	vectors_save(&v);
+	p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	vectors_restore(&v);
+	return p == MAP_FAILED ? NULL : p;
+}
+
+static void unmap_pages(void *p, size_t size)
+{
+	struct vector_state v;
+
+	vectors_save(&v);
+	munmap(p, size);
+	vectors_restore(&v);
+}
+#else
 static void *map_pages(size_t size)
 {
 	long p = sys6(__NR_mmap, 0, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, (u64)-1, 0);
@@ -65,35 +130,9 @@ static void *map_pages(size_t size)
 	return sys_is_err(p) ? NULL : (void *)p;
 }
 
-#ifdef HOST_SANITIZE_ADDRESS
-/*
- * Sanitizer builds take the sanitizer's heap, for its checks; its code uses vector registers, which may hold
- * the guest's values.
- */
-#include <stdlib.h>
-
-#define XSAVE_SIZE	4096
-
-static void *san_zalloc(size_t size)
+static void unmap_pages(void *p, size_t size)
 {
-	u8 area[XSAVE_SIZE] __aligned(64);
-	void *p;
-
-	host_memset(area + 512, 0, 64);
-	__asm__ volatile("xsave64 (%0)" : : "r"(area), "a"(7), "d"(0) : "memory");
-	p = calloc(1, size ? size : 1);
-	__asm__ volatile("xrstor64 (%0)" : : "r"(area), "a"(7), "d"(0) : "memory");
-	return p;
-}
-
-static void san_free(void *p)
-{
-	u8 area[XSAVE_SIZE] __aligned(64);
-
-	host_memset(area + 512, 0, 64);
-	__asm__ volatile("xsave64 (%0)" : : "r"(area), "a"(7), "d"(0) : "memory");
-	free(p);
-	__asm__ volatile("xrstor64 (%0)" : : "r"(area), "a"(7), "d"(0) : "memory");
+	sys2(__NR_munmap, (u64)p, size);
 }
 #endif
 
@@ -144,7 +183,7 @@ void *host_zalloc(size_t size)
 
 	if (host_fail(HOST_FAIL_alloc) || size > 1UL << 46)
 		return NULL;
-#ifdef HOST_SANITIZE_ADDRESS
+#ifdef HOST_SANITIZE
 	return san_zalloc(size);
 #endif
 	class = class_of(size + HEADER);
@@ -166,7 +205,7 @@ void host_free(void *p)
 
 	if (!p)
 		return;
-#ifdef HOST_SANITIZE_ADDRESS
+#ifdef HOST_SANITIZE
 	san_free(p);
 	return;
 #endif
@@ -176,7 +215,7 @@ void host_free(void *p)
 		return;
 	}
 	if (o->h.class == CLASS_BIG) {
-		sys2(__NR_munmap, (u64)o, o->h.size);
+		unmap_pages(o, o->h.size);
 		return;
 	}
 	o->h.magic = MAGIC_FREE;
@@ -196,7 +235,7 @@ void *host_pages_alloc(unsigned long n)
 void host_pages_free(void *p, unsigned long n)
 {
 	if (p)
-		sys2(__NR_munmap, (u64)p, n * HV_PAGE_SIZE);
+		unmap_pages(p, n * HV_PAGE_SIZE);
 }
 
 /*

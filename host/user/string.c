@@ -81,7 +81,8 @@ void *host_memcpy(void *dst, const void *src, size_t n)
 	return dst;
 }
 
-static void *move(void *dst, const void *src, size_t n)
+/** As memmove(). */
+void *host_memmove(void *dst, const void *src, size_t n)
 {
 	u8 *d = dst;
 	const u8 *s = src;
@@ -168,5 +169,5 @@ int host_memcmp(const void *a, const void *b, size_t n)
 void *memcpy(void *dst, const void *src, size_t n) __attribute__((visibility("hidden"), alias("host_memcpy")));
 void *memset(void *dst, int c, size_t n) __attribute__((visibility("hidden"), alias("host_memset")));
 int memcmp(const void *a, const void *b, size_t n) __attribute__((visibility("hidden"), alias("host_memcmp")));
-void *memmove(void *dst, const void *src, size_t n) __attribute__((visibility("hidden"), alias("move")));
+void *memmove(void *dst, const void *src, size_t n) __attribute__((visibility("hidden"), alias("host_memmove")));
 #endif

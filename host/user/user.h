@@ -5,15 +5,12 @@
 
 #include "../types.h"
 
-#ifdef __SANITIZE_ADDRESS__
-#define HOST_SANITIZE_ADDRESS
-#endif
-#ifdef __has_feature
-#if __has_feature(address_sanitizer)
-#define HOST_SANITIZE_ADDRESS
-#endif
-#if __has_feature(thread_sanitizer) && !defined(__SANITIZE_THREAD__)
-#define __SANITIZE_THREAD__ 1
+/* HOST_SANITIZE: an address or thread sanitizer must see allocations. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define HOST_SANITIZE
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define HOST_SANITIZE
 #endif
 #endif
 

@@ -527,6 +527,13 @@ static void names_the_vendor(void **state)
 	assert_string_equal(anykvm_version(), ANYKVM_VERSION);
 }
 
+/* ThreadSanitizer's: children of this program make threads. */
+const char *__tsan_default_options(void);
+const char *__tsan_default_options(void)
+{
+	return "die_after_fork=0";
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {

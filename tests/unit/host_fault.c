@@ -384,6 +384,13 @@ static void forked_child_begins_anew(void **state)
 	assert_int_equal(host_process_token(), token);
 }
 
+/* ThreadSanitizer's: children of this program make threads. */
+const char *__tsan_default_options(void);
+const char *__tsan_default_options(void)
+{
+	return "die_after_fork=0";
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {

@@ -22,15 +22,16 @@ struct shot {
 	u32 count;
 };
 
-static u32 shots;
+static u32 shots, sequence;
 
 static void on_shot(struct host_timer *t)
 {
 	struct shot *s = container_of(t, struct shot, timer);
 
 	host_store_relaxed(&s->fired_at, host_monotonic_ns());
-	host_store_relaxed(&s->order, host_fetch_add(&shots, 1));
+	host_store_relaxed(&s->order, host_fetch_add(&sequence, 1));
 	host_fetch_add(&s->count, 1);
+	host_fetch_add(&shots, 1);
 }
 
 /* Wait up to two seconds. */
@@ -47,7 +48,7 @@ static void fires_in_order_and_never_early(void **state)
 	u64 base = host_monotonic_ns() + 20000000, worst = 0;
 	u32 i;
 
-	shots = 0;
+	shots = sequence = 0;
 	for (i = 0; i < N; i++) {
 		/* 7 and 50 have no common divisor: armed in a mixed order */
 		u32 k = i * 7 % N;
@@ -55,7 +56,7 @@ static void fires_in_order_and_never_early(void **state)
 		host_timer_init(&s[k].timer, on_shot);
 		host_timer_arm(&s[k].timer, base + k * 100000);
 	}
-	WAIT_FOR(host_load_relaxed(&shots) == N);
+	WAIT_FOR(host_load_acquire(&shots) == N);
 	for (i = 0; i < N; i++) {
 		assert_true(s[i].fired_at >= base + i * 100000);
 		assert_int_equal(s[i].order, i);
@@ -81,8 +82,8 @@ static void rearm_moves_and_cancel_stops(void **state)
 	host_timer_arm(&a.timer, now + 2000000);	/* earlier */
 	host_timer_cancel(&b.timer);
 	host_timer_arm(&c.timer, now + 20000000);	/* later */
-	WAIT_FOR(host_load_relaxed(&a.count) == 1);
-	WAIT_FOR(host_load_relaxed(&c.count) == 1);
+	WAIT_FOR(host_load_acquire(&a.count) == 1);
+	WAIT_FOR(host_load_acquire(&c.count) == 1);
 	assert_true(host_load_relaxed(&c.fired_at) >= now + 20000000);
 	assert_int_equal(host_load_relaxed(&b.count), 0);
 	host_timer_cancel_sync(&a.timer);
@@ -98,7 +99,7 @@ static void heap_keeps_its_order(void **state)
 	u64 base = host_monotonic_ns() + 30000000;
 	u32 i, last = 0, left = 0;
 
-	shots = 0;
+	shots = sequence = 0;
 	srand(1);
 	for (i = 0; i < N; i++) {
 		host_timer_init(&s[i].timer, on_shot);
@@ -111,7 +112,7 @@ static void heap_keeps_its_order(void **state)
 			host_timer_cancel(&s[i].timer);
 		else
 			left++;
-	WAIT_FOR(host_load_relaxed(&shots) == left);
+	WAIT_FOR(host_load_acquire(&shots) == left);
 	for (i = 0; i < N; i++) {
 		host_timer_cancel_sync(&s[i].timer);
 		last += s[i].count;
@@ -219,11 +220,11 @@ static void watch_sees_pending_and_new(void **state)
 	events = 0;
 	assert_int_equal(host_eventfd_get(fd, &e), 0);
 	assert_int_equal(host_eventfd_watch(e, on_event, NULL, &w), 0);
-	WAIT_FOR(host_load_relaxed(&events) == 1);	/* pending at registration: once */
+	WAIT_FOR(host_load_acquire(&events) == 1);	/* pending at registration: once */
 	assert_int_equal(write(fd, &count, 8), 8);
-	WAIT_FOR(host_load_relaxed(&events) == 2);
+	WAIT_FOR(host_load_acquire(&events) == 2);
 	host_eventfd_signal(e);
-	WAIT_FOR(host_load_relaxed(&events) == 3);
+	WAIT_FOR(host_load_acquire(&events) == 3);
 	/* drained: nothing is left to read */
 	fcntl(fd, F_SETFL, O_NONBLOCK);
 	assert_int_equal(read(fd, &count, 8), -1);
@@ -248,7 +249,7 @@ static void client_may_close_first(void **state)
 	assert_int_equal(host_eventfd_watch(e, on_event, NULL, &w), 0);
 	close(fd);
 	eventfd_write(other, 1);
-	WAIT_FOR(host_load_relaxed(&events) == 1);
+	WAIT_FOR(host_load_acquire(&events) == 1);
 	host_eventfd_unwatch(w);
 	host_eventfd_put(e);
 	close(other);
