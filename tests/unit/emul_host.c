@@ -380,6 +380,17 @@ static void one(void)
 		insn_bytes[2] &= ~4;
 		insn_bytes[3] = 0xf0 | (insn_bytes[3] & 7);
 	}
+	if (!(rnd() & 15)) {
+		/* CRC32, MOVBE, ADCX, ADOX, POPCNT, LZCNT, TZCNT */
+		static const u8 prefix[] = { 0x66, 0xf2, 0xf3, 0x3e };
+
+		insn_bytes[0] = prefix[rnd() & 3];
+		insn_bytes[1] = 0x40 | (rnd() & 15);
+		insn_bytes[2] = 0x0f;
+		insn_bytes[3] = rnd() & 3 ? 0x38 : 0xb8 + (rnd() & 7);
+		if (insn_bytes[3] == 0x38)
+			insn_bytes[4] = 0xf0 + (rnd() & 7);
+	}
 	if (insn_decode(&i, insn_bytes, INSN_MAX_LEN, INSN_MODE_64) != DECODE_OK || !usable(&i))
 		return;
 	for (n = 0; n < 16; n++)
