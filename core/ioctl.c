@@ -236,7 +236,7 @@ static long call_with(const struct ioctl_row *row, void *obj, void *buf, u64 uar
 	return ret;
 }
 
-static __attribute__((noinline)) long call_on_stack(const struct ioctl_row *row, void *obj, u64 uarg)
+static __attribute__((__noinline__)) long call_on_stack(const struct ioctl_row *row, void *obj, u64 uarg)
 {
 	u64 buf[ARG_ON_STACK / 8];
 
