@@ -47,8 +47,6 @@ static const struct flags_effect flags_effects[FL_NR] = {
 	/* RFLAGS go to R11, and SFMASK says which are cleared */
 	[FL_RWALL] = { ALLF, 0, ALLF },
 	[FL_SYSUNDEF] = { 0, OSZAPC, 0 },
-	/* SDM and APM differ on OF, SF and AF */
-	[FL_FCOMI] = { 0, F(CF) | F(PF) | F(ZF), F(OF) | F(SF) | F(AF) },
 };
 
 /* By condition code / 2. SDM 1 appendix B. */
@@ -132,11 +130,12 @@ static enum decode_result read_vex(struct insn *insn, struct cursor *c, u8 first
 		insn->rex |= b2 >> 7 << 3;	/* W */
 	}
 	insn->rex |= (~b1 >> 7 & 1) << 2;	/* R */
-	insn->vvvv = ~b2 >> 3 & 15;
+	c->vex_vvvv = ~b2 >> 3 & 15;
+	insn->vvvv = c->vex_vvvv;
 	insn->vex_l = b2 >> 2 & 1;
 	insn->mand = pp_mand[b2 & 3];
 	if (c->mode != INSN_MODE_64) {
-		/* R and X were 1 or this would be LDS or LES; B and the high bit of vvvv are ignored */
+		/* R and X were 1 or this would be LDS or LES; B is ignored, and vvvv's high bit where vvvv is used */
 		insn->rex &= 0x48;
 		insn->vvvv &= 7;
 	}
@@ -187,10 +186,8 @@ static enum decode_result read_opcode(struct insn *insn, struct cursor *c, const
 	else
 		pp = insn->pfx & PFX_OPSIZE ? 1 : 0;
 	rows = &insn_legacy[insn->map][b];
-	if (rows->any && rows->r[pp].op == OP_INVALID) {
-		/* F2 means nothing here, but 66 may choose a row below it */
-		pp = pp == 3 && insn->pfx & PFX_OPSIZE && rows->r[1].op != OP_INVALID ? 1 : 0;
-	}
+	if (rows->any && rows->r[pp].op == OP_INVALID)
+		pp = 0;
 	insn->mand = mand[pp];
 	*row = &rows->r[pp];
 	return DECODE_OK;
@@ -275,7 +272,7 @@ static bool vex_ok(const struct insn *insn, const struct cursor *c, u64 x)
 		return false;
 	if (x & W1 && !(insn->rex & 8))
 		return false;
-	return c->vvvv_used || !insn->vvvv;
+	return c->vvvv_used || !c->vex_vvvv;
 }
 
 /* Shifts leave the flags alone if the masked count is 0. SDM 2B SAL/SAR/SHL/SHR, RCL/RCR/ROL/ROR, SHLD. */
@@ -413,6 +410,11 @@ enum decode_result insn_decode(struct insn *insn, const u8 *bytes, unsigned int 
 	}
 	if (row->op == OP_INVALID || x & (mode == INSN_MODE_64 ? NO64 : ONLY64) & (NO64 | ONLY64))
 		return DECODE_UD;
+
+	if (x & NP && insn->pfx & (PFX_OPSIZE | PFX_REP | PFX_REPNE))
+		return DECODE_UD;
+	if (x & OS66)
+		insn->mand = 0;
 
 	if (mode == INSN_MODE_16)
 		insn->addrsize = insn->pfx & PFX_ADDRSIZE ? 4 : 2;

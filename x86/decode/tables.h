@@ -103,7 +103,6 @@ enum flag_class {
 	FL_RALL, FL_WALL, FL_RWALL,
 	FL_SYSUNDEF,	/* MOV CR, DR: the six undefined */
 	FL_FCMOV,	/* x87: read as the opcode says */
-	FL_FCOMI,
 	FL_NR,
 };
 
@@ -179,9 +178,10 @@ struct row {
 #define W0		ROW_BIT(8)	/* VEX.W must be 0 */
 #define W1		ROW_BIT(9)	/* VEX.W must be 1 */
 #define I2		ROW_BIT(10)	/* the 256-bit form is AVX2's, the 128-bit form AVX's */
-#define NOREP		ROW_BIT(11)	/* #UD with F2 or F3 though it is not mandatory here */
+#define NP		ROW_BIT(11)	/* #UD with 66, F2 or F3 though none is mandatory here */
 #define ACCW		ROW_BIT(12)	/* first operand written only, whatever the mnemonic's access */
 #define ACCRW		ROW_BIT(13)	/* first operand read and written */
+#define OS66		ROW_BIT(15)	/* 66 is the operand size, not part of the opcode */
 #define NOMOD		ROW_BIT(14)	/* no address bytes follow, whatever ModRM.mod */
 #define FEAT(f)		((u64)FEAT_##f << 56)
 
@@ -248,8 +248,8 @@ struct cursor {
 	unsigned int pos;
 	unsigned int end;	/* bytes that may be read: available ones, 15 at most */
 	enum insn_mode mode;
-	u8 vex_is4;
 	bool vvvv_used;
+	u8 vex_vvvv;	/* all four bits, also where only three are used */
 };
 
 /** Read ModRM's address bytes into insn (has_mem ... disp). @vsib: the index is a vector register. 0 or -1: bytes end. */
