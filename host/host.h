@@ -97,6 +97,9 @@ void host_read_lock(struct host_rdomain *d, unsigned int slot);
 void host_read_unlock(struct host_rdomain *d, unsigned int slot);
 /* Wait until every read section that began before the call has ended. May sleep; not from inside one. */
 void host_synchronize(struct host_rdomain *d);
+/* The same for readers that stay in a section until told (a vCPU in the guest): kick(arg) is called, once or more, after
+ * the point from which on new sections are not waited for. It must get every reader out of the section it is in. */
+void host_synchronize_kick(struct host_rdomain *d, void (*kick)(void *arg), void *arg);
 
 /* ---- waiting and time ----------------------------------------------------------------------------------- */
 
@@ -116,6 +119,7 @@ void host_wake(struct host_waitq *w);
 
 u64 host_monotonic_ns(void);
 u64 host_realtime_ns(void);
+u64 host_thread_cpu_ns(void);	/* CPU time of the calling thread; a system call, not for hot paths */
 /* Host TSC rate in kHz, measured or told by the kernel; 0 if the TSC is not usable as a clock. */
 u32 host_tsc_khz(void);
 static inline u64 host_rdtsc(void)

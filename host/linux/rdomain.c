@@ -4,6 +4,7 @@
  * it is kept in the reader's slot, or for HOST_READ_SHARED in an entry that belongs to the current task until its
  * outermost section ends. A section in an interrupt finds the entry of the task it interrupted, and nests in it.
  */
+#include <linux/completion.h>
 #include <linux/irqflags.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
@@ -122,5 +123,31 @@ void host_synchronize(struct host_rdomain *d)
 {
 	smp_mb();
 	synchronize_srcu(&d->srcu);
+	wait_var_event(&d->overflow, !atomic_read(&d->overflow));
+}
+
+struct kicked_wait {
+	struct rcu_head head;
+	struct completion done;
+};
+
+static void kicked_done(struct rcu_head *head)
+{
+	complete(&container_of(head, struct kicked_wait, head)->done);
+}
+
+void host_synchronize_kick(struct host_rdomain *d, void (*kick)(void *arg), void *arg)
+{
+	struct kicked_wait w;
+
+	smp_mb();
+	init_rcu_head_on_stack(&w.head);
+	init_completion(&w.done);
+	call_srcu(&d->srcu, &w.head, kicked_done);
+	/* SRCU does not say when it begins to look only at old readers: kick until they are gone. */
+	do {
+		kick(arg);
+	} while (!wait_for_completion_timeout(&w.done, 1));
+	destroy_rcu_head_on_stack(&w.head);
 	wait_var_event(&d->overflow, !atomic_read(&d->overflow));
 }

@@ -117,7 +117,7 @@ static bool slot_passed(struct rslot *s, u64 target)
 	return !epoch || epoch >= target;
 }
 
-void host_synchronize(struct host_rdomain *d)
+void host_synchronize_kick(struct host_rdomain *d, void (*kick)(void *arg), void *arg)
 {
 	unsigned int i, tries = 0;
 	u64 target;
@@ -126,6 +126,8 @@ void host_synchronize(struct host_rdomain *d)
 	/* Full barrier: what the writer published before is visible to any reader that shows the new epoch. */
 	target = host_fetch_add(&d->epoch, 1) + 1;
 	host_fetch_add(&d->writers, 1);
+	if (kick)
+		kick(arg);
 	for (i = 0; i < d->nr; i++) {
 		while (!slot_passed(&d->slots[i], target)) {
 			u32 wake = host_load_acquire(&d->wake);
@@ -140,4 +142,9 @@ void host_synchronize(struct host_rdomain *d)
 	}
 	host_fetch_add(&d->writers, (u32)-1);
 	host_mutex_unlock(&d->sync_lock);
+}
+
+void host_synchronize(struct host_rdomain *d)
+{
+	host_synchronize_kick(d, NULL, NULL);
 }
