@@ -304,8 +304,7 @@ long vm_set_msr_filter(struct vm *vm, struct kvm_msr_filter *u)
 	host_mutex_lock(&vm->priv->irq_lock);
 	old = vm->priv->msr_filter;
 	host_store_release(&vm->priv->msr_filter, f);	/* pairs with the acquire in vm_msr_allowed() */
-	vm_request_sync(vm, REQ_EVENT);
-	host_synchronize(vm->rdomain);
+	vm_quiesce(vm, REQ_EVENT);
 	host_mutex_unlock(&vm->priv->irq_lock);
 	filter_free(old);
 	return 0;

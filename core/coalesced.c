@@ -68,8 +68,7 @@ static int zones_replace(struct vm *vm, const bool *skip, const struct kvm_coale
 	if (in)
 		new->zone[new->nr++] = *in;
 	host_store_release(&vm->priv->coalesced, new);	/* pairs with the acquire in coalesced_write() */
-	vm_request_sync(vm, REQ_EVENT);
-	host_synchronize(vm->rdomain);
+	vm_quiesce(vm, REQ_EVENT);
 	host_free(old);
 	return 0;
 }

@@ -50,8 +50,7 @@ static int logged_slot(struct vm *vm, u32 id, const struct memslot **out)
 
 static void dirty_flush(struct vm *vm)
 {
-	vm_request_sync(vm, REQ_TLB_FLUSH);
-	host_synchronize(vm->rdomain);	/* core's own writes of guest memory happen in read sections */
+	vm_quiesce(vm, REQ_TLB_FLUSH);	/* core's own writes of guest memory happen in read sections */
 }
 
 /**

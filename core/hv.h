@@ -104,6 +104,9 @@ void vcpu_request(struct vcpu *v, enum vcpu_req r);
  * not from a vCPU that is inside enter(). The run loop's half: in_guest = true (sequentially consistent), then look
  * at requests; if none, enter(); then in_guest = false. */
 void vm_request_sync(struct vm *vm, enum vcpu_req r);
+/** The same, and wait for every read section on vm->rdomain that began before: after it nobody uses what was published
+ * before. May sleep; not from inside a read section. */
+void vm_quiesce(struct vm *vm, enum vcpu_req r);
 
 /** Does the guest's CPUID offer the decoder's feature? (enum insn_feature; cached bitmap) */
 bool vcpu_has_feature(struct vcpu *v, unsigned int feature);

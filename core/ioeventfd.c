@@ -91,8 +91,7 @@ static int bus_replace(struct vm *vm, struct ioeventfd_bus **where, u32 skip, co
 	if (in)
 		new->ev[new->nr++] = *in;
 	host_store_release(where, new);		/* pairs with the acquire in ioeventfd_write() */
-	vm_request_sync(vm, REQ_EVENT);		/* out of guest mode, so that read sections end */
-	host_synchronize(vm->rdomain);
+	vm_quiesce(vm, REQ_EVENT);
 	host_free(old);
 	return 0;
 }

@@ -239,8 +239,7 @@ static void memslots_publish(struct vm *vm, unsigned int as, struct memslots *ne
 	if (vm->vendor->memslots_changed)
 		vm->vendor->memslots_changed(vm, first, npages);
 	/* A vCPU inside enter() is a reader for as long as it stays there, so it is kicked out before the wait. */
-	vm_request_sync(vm, REQ_TLB_FLUSH);
-	host_synchronize(vm->rdomain);
+	vm_quiesce(vm, REQ_TLB_FLUSH);
 	host_fetch_add(&vm->priv->stat_slot_changes, 1);
 }
 

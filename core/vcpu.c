@@ -19,14 +19,19 @@ void vcpu_request(struct vcpu *v, enum vcpu_req r)
 		v->vm->vendor->kick(v);
 }
 
-void vm_request_sync(struct vm *vm, enum vcpu_req r)
+static void request_all(struct vm *vm, enum vcpu_req r)
 {
 	u32 i, nr = host_load_acquire(&vm->nr_vcpus);	/* pairs with the release in vm_create_vcpu() */
 
-	if (r == REQ_TLB_FLUSH)
-		host_fetch_add(&vm->priv->stat_tlb_shootdowns, 1);
 	for (i = 0; i < nr; i++)
 		vcpu_request(vm->vcpus[i], r);
+}
+
+/* Until no vCPU is in guest mode that has not looked at r since it was requested. */
+static void wait_all(struct vm *vm, enum vcpu_req r)
+{
+	u32 i, nr = host_load_acquire(&vm->nr_vcpus);
+
 	for (i = 0; i < nr; i++) {
 		struct vcpu *v = vm->vcpus[i];
 		unsigned int spins = 0;
@@ -39,6 +44,39 @@ void vm_request_sync(struct vm *vm, enum vcpu_req r)
 				host_yield();
 		}
 	}
+}
+
+void vm_request_sync(struct vm *vm, enum vcpu_req r)
+{
+	request_all(vm, r);
+	wait_all(vm, r);
+}
+
+struct quiesce {
+	struct vm *vm;
+	enum vcpu_req r;
+};
+
+static void quiesce_kick(void *arg)
+{
+	struct quiesce *q = arg;
+
+	request_all(q->vm, q->r);
+}
+
+/*
+ * Both waits are needed. A vCPU may go back into the guest between a kick and the moment from which host_synchronize()
+ * counts, and then stay; so the kick comes after that moment. And one that began its section later is not waited for
+ * there, but may still hold translations from before it looked at the request.
+ */
+void vm_quiesce(struct vm *vm, enum vcpu_req r)
+{
+	struct quiesce q = { .vm = vm, .r = r };
+
+	if (r == REQ_TLB_FLUSH)
+		host_fetch_add(&vm->priv->stat_tlb_shootdowns, 1);
+	host_synchronize_kick(vm->rdomain, quiesce_kick, &q);
+	wait_all(vm, r);
 }
 
 /* ---- creation and end ------------------------------------------------------------------------------------- */
