@@ -93,13 +93,13 @@ struct vcpu_priv {
 	u64 mtrr_def, mtrr_fix[11], mtrr_base[8], mtrr_mask[8], pat;
 	u64 misc_enable, tsc_adjust, ucode_rev, arch_capabilities, feature_control, spec_ctrl, smbase, smi_count;
 	u64 mcg_cap, mcg_status, mcg_ctl, mce_banks[32 * 4];
-	u64 virt_spec_ctrl, platform_info, misc_features;
+	u64 virt_spec_ctrl, platform_info, misc_features, hwcr;
 	/* paravirtual: core/pv.c */
 	u64 pv_system_time, pv_wall_clock, pv_steal, pv_eoi, pv_apf_en, pv_apf_int, pv_poll_control;
 	bool pv_guest_paused;
 	u64 tsc_khz;
 	u64 tsc_written;		/* last value the host wrote, for the synchronisation rule (kvm-api.md trap 12) */
-	u64 steal_last, steal_accum;
+	u64 steal_wall, steal_last, steal_accum;	/* pv_steal_update() */
 
 	u64 apic_base;			/* IA32_APIC_BASE as the client keeps it, without in-kernel APIC */
 	int extint_vector;		/* split irqchip: KVM_INTERRUPT's vector, -1 none */
@@ -136,6 +136,10 @@ struct vm_priv {
 	u64 tss_addr, identity_map_addr;
 	/* kvmclock: guest ns = host monotonic + offset */
 	s64 clock_offset;
+	/* the pair of host TSC and guest ns that all kvmclock pages use; covered by tsc_lock */
+	bool clock_ref_valid;
+	s64 clock_ref_offset;
+	u64 clock_ref_tsc, clock_ref_ns;
 	u64 default_tsc_khz;
 	/* TSC synchronisation of host writes */
 	struct host_spinlock tsc_lock;
@@ -249,6 +253,7 @@ int msr_feature_get(u32 index, u64 *val);
 bool cr_set_valid(struct vcpu *vcpu, u64 cr0, u64 cr3, u64 cr4, u64 efer);
 void pv_clock_update(struct vcpu *vcpu);			/* REQ_CLOCK_UPDATE */
 void pv_steal_update(struct vcpu *vcpu, bool running);
+void pv_wall_clock_write(struct vcpu *vcpu, gpa_t gpa);
 u64 vm_clock_ns(struct vm *vm);				/* kvmclock now */
 u64 vcpu_guest_tsc(struct vcpu *vcpu);
 int vcpu_hypercall(struct vcpu *vcpu);			/* VMCALL: registers in st; >0 done, 0 exit to client */

@@ -18,6 +18,11 @@ u64 host_realtime_ns(void)
 	return ktime_get_real_ns();
 }
 
+u64 host_thread_cpu_ns(void)
+{
+	return current->se.sum_exec_runtime;
+}
+
 u32 host_tsc_khz(void)
 {
 	return boot_cpu_has(X86_FEATURE_CONSTANT_TSC) && !check_tsc_unstable() ? tsc_khz : 0;

@@ -37,6 +37,15 @@ u64 host_realtime_ns(void)
 	return read_clock(CLK_REALTIME);
 }
 
+u64 host_thread_cpu_ns(void)
+{
+	struct __kernel_timespec ts;
+
+	if (sys2(__NR_clock_gettime, 3 /* CLOCK_THREAD_CPUTIME_ID */, (u64)&ts))
+		return 0;
+	return ts.tv_sec * 1000000000UL + ts.tv_nsec;
+}
+
 /* Read up to n - 1 bytes of a small file and end them with a NUL. */
 static long read_file(const char *path, void *buf, size_t n)
 {

@@ -46,6 +46,7 @@
 #define EFER_NX		(1UL << 11)
 #define EFER_SVME	(1UL << 12)
 #define EFER_FFXSR	(1UL << 14)
+#define EFER_AUTOIBRS	(1UL << 21)
 
 #define XCR0_X87	(1UL << 0)
 #define XCR0_SSE	(1UL << 1)

@@ -1,0 +1,314 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * gaccess.c - the guest's linear memory as its own instructions see it, for the emulator: page walk with a small
+ * cache of translations, memory through the slots, everything else to io.c.
+ *
+ * All functions run on the vCPU's thread inside a read section.
+ */
+#include "private.h"
+
+/* Low bits of xlate_cache.tag: enum walk_access, WALK_USER, WALK_IMPLICIT, and: */
+#define XLATE_AC	0x80
+#define XLATE_VALID	0x100
+static_assert((WALK_WRITE | WALK_EXEC | WALK_USER | WALK_IMPLICIT | WALK_NO_AD) < XLATE_AC, "tag bits are distinct");
+
+/** Forget translations: CR0, CR3, CR4, EFER written, INVLPG, requests to flush. */
+void gaccess_flush(struct vcpu *v)
+{
+	unsigned int i;
+
+	for (i = 0; i < NR_XLATE; i++)
+		v->priv->xlate[i].tag = 0;
+}
+
+/* ---- the page walk's view of memory ----------------------------------------------------------------------- */
+
+static void *walk_entry(void *ctx, gpa_t gpa)
+{
+	u64 hva = gmem_hva(ctx, gpa, NULL), probe;
+
+	/* The walk will touch it directly; what the client has unmapped must not fault there. */
+	if (!hva || host_mem_read(hva, &probe, sizeof(probe)))
+		return NULL;
+	return (void *)hva;
+}
+
+static void walk_touched(void *ctx, gpa_t gpa)
+{
+	const struct memslot *slot;
+
+	if (gmem_hva(ctx, gpa, &slot))
+		memslot_mark_dirty(slot, gpa >> HV_PAGE_SHIFT);
+}
+
+static const struct walk_ops walk_ops = { .entry = walk_entry, .touched = walk_touched };
+
+static int page_fault(struct emul *e, gva_t gva, u32 error)
+{
+	e->fault = (struct x86_fault){ .vector = EXC_PF, .has_error = true, .error = error, .cr2 = gva };
+	return -EFAULT;
+}
+
+static int walk(struct vcpu *v, gva_t gva, unsigned int access, gpa_t *gpa)
+{
+	struct walk_result r;
+	struct walk_mode m;
+	int ret;
+
+	walk_mode_from_state(&m, v->st, vcpu_maxphyaddr(v));
+	host_memset(&r, 0, sizeof(r));
+	ret = x86_walk(&m, gva, access, &walk_ops, v, &r);
+	if (likely(!ret)) {
+		*gpa = r.gpa;
+		return 0;
+	}
+	/* Tables outside memory read as all ones: present, with reserved bits set. */
+	if (ret == -EIO)
+		r.error_code = PF_P | PF_RSVD | (access & WALK_WRITE ? PF_W : 0) | (access & WALK_USER ? PF_U : 0) |
+			       ((access & WALK_EXEC) && (m.nxe || m.smep) ? PF_I : 0);
+	return page_fault(&v->emul, gva, r.error_code);
+}
+
+int gaccess_translate(struct vcpu *v, gva_t gva, unsigned int access, struct gaccess *a)
+{
+	u64 tag = (gva & HV_PAGE_MASK) | access | XLATE_VALID | (v->st->rflags & X86_FLAG_AC ? XLATE_AC : 0);
+	struct xlate_cache *c = &v->priv->xlate[((gva >> HV_PAGE_SHIFT) ^ access) % NR_XLATE];
+	/* pairs with the release in memslots_publish() */
+	u64 generation = host_load_acquire(&v->vm->memslots[0])->generation;
+	u64 off = gva & ~HV_PAGE_MASK;
+	gpa_t gpa;
+	int ret;
+
+	if (likely(c->tag == tag && c->generation == generation)) {
+		a->gpa = c->gpa | off;
+		a->hva = c->hva ? c->hva | off : 0;
+		a->slot = c->slot;
+		return 0;
+	}
+	ret = walk(v, gva, access, &gpa);
+	if (ret)
+		return ret;
+	a->gpa = gpa;
+	a->hva = gmem_hva(v, gpa, &a->slot);
+	if (access & WALK_NO_AD)
+		return 0;
+	c->tag = tag;
+	c->generation = generation;
+	c->gpa = gpa & HV_PAGE_MASK;
+	c->hva = a->hva & HV_PAGE_MASK;
+	c->slot = a->slot;
+	return 0;
+}
+
+/* ---- data ------------------------------------------------------------------------------------------------- */
+
+static unsigned int page_room(gva_t gva, unsigned int len)
+{
+	return min_t(u64, HV_PAGE_SIZE - (gva & ~HV_PAGE_MASK), len);
+}
+
+static int mem_error(struct vcpu *v, gpa_t gpa)
+{
+	v->exit.gpa = gpa;
+	v->priv->io.mem_error = true;
+	return -EIO;
+}
+
+/* Linear addresses wrap at 4 GiB outside 64-bit mode. SDM 1 3.3.1 */
+static gva_t next_page(struct vcpu *v, gva_t gva)
+{
+	gva = (gva & HV_PAGE_MASK) + HV_PAGE_SIZE;
+	return x86_long_mode(v->st) ? gva : (u32)gva;
+}
+
+int gaccess_read(struct emul *e, gva_t gva, void *buf, unsigned int len, unsigned int access)
+{
+	struct vcpu *v = e->ctx;
+	u8 *p = buf;
+
+	while (len) {
+		unsigned int n = page_room(gva, len);
+		struct gaccess a;
+		int ret;
+
+		ret = gaccess_translate(v, gva, access, &a);
+		if (ret)
+			return ret;
+		if (likely(a.hva)) {
+			if (unlikely(host_mem_read(a.hva, p, n)))
+				return mem_error(v, a.gpa);
+		} else {
+			ret = io_mmio_read(v, gva, a.gpa, p, n);
+			if (ret)
+				return ret;
+		}
+		p += n;
+		len -= n;
+		gva = next_page(v, gva);
+	}
+	return 0;
+}
+
+static bool writable_ram(const struct gaccess *a)
+{
+	return a->hva && !(a->slot->flags & KVM_MEM_READONLY);
+}
+
+static int write_ram(struct vcpu *v, const struct gaccess *a, const void *buf, unsigned int n)
+{
+	if (unlikely(host_mem_write(a->hva, buf, n)))
+		return mem_error(v, a->gpa);
+	memslot_mark_dirty(a->slot, a->gpa >> HV_PAGE_SHIFT);	/* after the write: see gmem_write() */
+	if (v->vm->vendor->gmem_written)
+		v->vm->vendor->gmem_written(v->vm, a->gpa, n);
+	return 0;
+}
+
+int gaccess_write(struct emul *e, gva_t gva, const void *buf, unsigned int len, unsigned int access)
+{
+	unsigned int n[2] = { page_room(gva, len), 0 }, i;
+	struct vcpu *v = e->ctx;
+	struct gaccess a[2];
+	const u8 *p = buf;
+	int ret;
+
+	/* Both pages first: all or nothing. */
+	ret = gaccess_translate(v, gva, access | WALK_WRITE, &a[0]);
+	if (ret)
+		return ret;
+	n[1] = len - n[0];
+	if (unlikely(n[1])) {
+		ret = gaccess_translate(v, next_page(v, gva), access | WALK_WRITE, &a[1]);
+		if (ret)
+			return ret;
+	}
+	/* What can be refused goes before what cannot. */
+	for (i = 0; i < 2; i++)
+		if (n[i] && !writable_ram(&a[i])) {
+			ret = io_mmio_write(v, a[i].gpa, p + (i ? n[0] : 0), n[i]);
+			if (ret)
+				return ret;
+		}
+	for (i = 0; i < 2; i++)
+		if (n[i] && writable_ram(&a[i])) {
+			ret = write_ram(v, &a[i], p + (i ? n[0] : 0), n[i]);
+			if (ret)
+				return ret;
+		}
+	return 0;
+}
+
+int gaccess_fetch(struct emul *e, gva_t gva, void *buf, unsigned int len)
+{
+	unsigned int access = WALK_EXEC | (e->st->cpl == 3 ? WALK_USER : 0), got = 0;
+	struct vcpu *v = e->ctx;
+	struct gaccess a;
+	int ret;
+
+	while (got < len) {
+		unsigned int n = page_room(gva, len - got);
+
+		ret = gaccess_translate(v, gva, access, &a);
+		if (ret)
+			return got ? (int)got : ret;	/* the fault counts only if these bytes are needed */
+		if (!a.hva)
+			return got ? (int)got : -EIO;	/* code in device memory */
+		if (host_mem_read(a.hva, (u8 *)buf + got, n))
+			return got ? (int)got : mem_error(v, a.gpa);
+		got += n;
+		gva = next_page(v, gva);
+	}
+	return got;
+}
+
+bool gaccess_is_ram(struct emul *e, gva_t gva, unsigned int len, unsigned int access)
+{
+	struct x86_fault saved = e->fault;
+	struct gaccess a;
+	bool ram;
+
+	if (!len || page_room(gva, len) < len)
+		return false;
+	ram = !gaccess_translate(e->ctx, gva, access, &a) && a.hva &&
+	      (!(access & WALK_WRITE) || writable_ram(&a));
+	e->fault = saved;
+	return ram;
+}
+
+/* ---- atomics ---------------------------------------------------------------------------------------------- */
+
+/* The processor's own, at any alignment but for 16 bytes. True: exchanged; else *old is what was there. */
+static bool host_cas(u64 hva, void *old, const void *new, unsigned int len)
+{
+	bool ok = false;
+
+	switch (len) {
+	case 1:
+		__asm__ volatile("lock cmpxchgb %3, %1" : "=@ccz"(ok), "+m"(*(u8 *)hva), "+a"(*(u8 *)old)
+				 : "q"(*(const u8 *)new) : "memory");
+		break;
+	case 2:
+		__asm__ volatile("lock cmpxchgw %3, %1" : "=@ccz"(ok), "+m"(*(u16 *)hva), "+a"(*(u16 *)old)
+				 : "r"(*(const u16 *)new) : "memory");
+		break;
+	case 4:
+		__asm__ volatile("lock cmpxchgl %3, %1" : "=@ccz"(ok), "+m"(*(u32 *)hva), "+a"(*(u32 *)old)
+				 : "r"(*(const u32 *)new) : "memory");
+		break;
+	case 8:
+		__asm__ volatile("lock cmpxchgq %3, %1" : "=@ccz"(ok), "+m"(*(u64 *)hva), "+a"(*(u64 *)old)
+				 : "r"(*(const u64 *)new) : "memory");
+		break;
+	case 16: {
+		u64 *o = old;
+		const u64 *n = new;
+
+		__asm__ volatile("lock cmpxchg16b %1" : "=@ccz"(ok), "+m"(*(u8 (*)[16])hva), "+a"(o[0]), "+d"(o[1])
+				 : "b"(n[0]), "c"(n[1]) : "memory");
+		break;
+	}
+	}
+	return ok;
+}
+
+/* Device memory, or two pages: compare and write without the bus's help. */
+static int cas_slow(struct emul *e, gva_t gva, void *old, const void *new, unsigned int len, unsigned int access)
+{
+	u8 cur[16];
+	int ret;
+
+	ret = gaccess_read(e, gva, cur, len, access | WALK_WRITE);
+	if (ret)
+		return ret;
+	if (host_memcmp(cur, old, len)) {
+		host_memcpy(old, cur, len);
+		return -EBUSY;
+	}
+	return gaccess_write(e, gva, new, len, access);
+}
+
+int gaccess_cmpxchg(struct emul *e, gva_t gva, void *old, const void *new, unsigned int len, unsigned int access)
+{
+	struct vcpu *v = e->ctx;
+	struct gaccess a;
+	u8 probe[16];
+	int ret;
+
+	if (len > sizeof(probe) || (len & (len - 1)))
+		return -EINVAL;
+	if (page_room(gva, len) < len)
+		return cas_slow(e, gva, old, new, len, access);
+	ret = gaccess_translate(v, gva, access | WALK_WRITE, &a);
+	if (ret)
+		return ret;
+	if (!writable_ram(&a) || (len == 16 && (gva & 15)))
+		return cas_slow(e, gva, old, new, len, access);
+	if (host_mem_read(a.hva, probe, len))
+		return mem_error(v, a.gpa);
+	if (!host_cas(a.hva, old, new, len))
+		return -EBUSY;
+	memslot_mark_dirty(a.slot, a.gpa >> HV_PAGE_SHIFT);
+	if (v->vm->vendor->gmem_written)
+		v->vm->vendor->gmem_written(v->vm, a.gpa, len);
+	return 0;
+}

@@ -1,0 +1,502 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * run.c - KVM_RUN: inject pending events, enter the guest, act on its exit, again, until the client is needed or a
+ * signal arrives. Reset, INIT and start-up IPIs, and HLT's sleep are here too.
+ */
+#include "ioctl.h"
+
+/* Requests that do not take the vCPU out of its loop: the vendor's own, and a kick that only HLT looks at. */
+#define REQ_LAZY	(BIT(REQ_VENDOR) | BIT(REQ_PV_UNHALT))
+
+/* ---- reset, INIT, SIPI ------------------------------------------------------------------------------------ */
+
+static void reset_segments(struct x86_state *st)
+{
+	static const struct x86_seg data = {
+		.limit = 0xffff, .attr = SEG_P | SEG_S | SEG_TYPE_WR | SEG_TYPE_ACCESSED,
+	};
+	unsigned int i;
+
+	for (i = 0; i < X86_NR_SEG; i++)
+		st->seg[i] = data;
+	st->seg[X86_CS].sel = 0xf000;
+	st->seg[X86_CS].base = 0xffff0000;
+	st->seg[X86_CS].attr |= SEG_TYPE_CODE;
+	st->seg[X86_LDTR] = (struct x86_seg){ .limit = 0xffff, .attr = SEG_P | 2 };
+	st->seg[X86_TR] = (struct x86_seg){ .limit = 0xffff, .attr = SEG_P | 11 };
+	st->gdtr = (struct x86_dtable){ .limit = 0xffff };
+	st->idtr = (struct x86_dtable){ .limit = 0xffff };
+	st->cpl = 0;
+}
+
+static void reset_msrs(struct vcpu_priv *p)
+{
+	p->pat = PAT_RESET;
+	p->mtrr_def = 0;
+	p->misc_enable = MISC_ENABLE_FAST_STRING | MISC_ENABLE_BTS_UNAVAIL | MISC_ENABLE_PEBS_UNAVAIL;
+	p->tsc_adjust = 0;
+	p->smbase = 0x30000;
+	p->spec_ctrl = 0;
+	p->virt_spec_ctrl = 0;
+	p->misc_features = 0;
+	p->pv_system_time = 0;
+	p->pv_steal = 0;
+	p->pv_poll_control = 1;
+}
+
+void vcpu_reset(struct vcpu *v, bool init)
+{
+	const struct kvm_cpuid_entry2 *id;
+	struct vcpu_priv *p = v->priv;
+	struct x86_state *st = v->st;
+	u64 cr0 = CR0_ET | CR0_CD | CR0_NW;
+
+	if (init)
+		cr0 = CR0_ET | (st->cr0 & (CR0_CD | CR0_NW));	/* caching stays as it was */
+	else if (!p->nr_cpuid)
+		cpuid_init(v);
+	host_memset(st->gpr, 0, sizeof(st->gpr));
+	id = vcpu_cpuid_entry(v, 1, 0);
+	st->gpr[X86_RDX] = id ? id->eax : 0x600;
+	st->rip = 0xfff0;
+	st->rflags = X86_FLAG_FIXED;
+	reset_segments(st);
+	st->cr0 = cr0;
+	st->cr2 = st->cr3 = st->cr4 = st->cr8 = 0;
+	st->efer = 0;
+	host_memset(st->dr, 0, sizeof(st->dr));
+	st->dr6 = 0xffff0ff0;
+	st->dr7 = 0x400;
+	host_memset(st->pdptr, 0, sizeof(st->pdptr));
+	st->shadow_sti = st->shadow_movss = st->nmi_masked = st->smm = st->halted = 0;
+	p->exception = (struct pending_exception){ 0 };
+	p->interrupt.injected = p->nmi.injected = false;
+	host_store_release(&p->nmi.pending, 0);
+	p->triple_fault = false;
+	p->io.pending = p->msr_exit.pending = false;
+	io_begin(v, false);
+	if (!init) {
+		st->xcr0 = XCR0_X87;
+		st->star = st->lstar = st->cstar = st->sfmask = st->kernel_gs_base = 0;
+		st->sysenter_cs = st->sysenter_esp = st->sysenter_eip = st->tsc_aux = 0;
+		reset_msrs(p);
+		host_store_release(&p->apic_events, 0);
+		tsc_synchronize(v, 0);
+	}
+	if (v->lapic)
+		lapic_reset(v->lapic, init);
+	gaccess_flush(v);
+	v->vm->vendor->regs_changed(v, REGS_ALL);
+	v->vm->vendor->tlb_flush(v, true);
+}
+
+/* A start-up IPI: real mode at vector << 12. SDM 3A 8.4.3 */
+static void start_up(struct vcpu *v, u8 vector)
+{
+	struct x86_state *st = v->st;
+
+	st->seg[X86_CS].sel = vector << 8;
+	st->seg[X86_CS].base = vector << 12;
+	st->rip = 0;
+	v->mp_state = KVM_MP_STATE_RUNNABLE;
+	v->vm->vendor->regs_changed(v, REGS_ALL);
+}
+
+void vcpu_apply_apic_events(struct vcpu *v)
+{
+	struct vcpu_priv *p = v->priv;
+	u32 ev;
+
+	if (likely(!host_load_acquire(&p->apic_events)))
+		return;
+	ev = host_xchg(&p->apic_events, 0);
+	if (ev & APIC_EVENT_INIT) {
+		bool bsp = v->id == v->vm->priv->bsp_id;
+
+		vcpu_reset(v, true);
+		v->mp_state = bsp ? KVM_MP_STATE_RUNNABLE : KVM_MP_STATE_INIT_RECEIVED;
+	}
+	/* Anybody not waiting for it ignores a SIPI. */
+	if ((ev & APIC_EVENT_SIPI) && v->mp_state == KVM_MP_STATE_INIT_RECEIVED)
+		start_up(v, host_load_acquire(&p->sipi_vector));	/* pairs with the release in sink_lapic_sipi() */
+}
+
+/* ---- exits to the client ---------------------------------------------------------------------------------- */
+
+/* Interrupt controllers are the client's, and KVM_INTERRUPT would be taken at once. */
+static bool ready_for_injection(struct vcpu *v)
+{
+	struct vcpu_priv *p = v->priv;
+
+	if (v->lapic && !lapic_accepts_extint(v->lapic))
+		return false;
+	return vcpu_interrupt_allowed(v) && !p->interrupt.injected && !p->nmi.injected && !p->exception.injected &&
+	       !p->exception.pending && p->extint_vector < 0;
+}
+
+static bool pic_in_core(const struct vm *vm)
+{
+	return vm->irqchip && !vm->priv->irqchip_split;
+}
+
+void vcpu_fill_run(struct vcpu *v)
+{
+	struct kvm_run *run = v->run;
+
+	run->if_flag = !!(v->st->rflags & X86_FLAG_IF);
+	run->cr8 = vcpu_cr8(v);
+	run->apic_base = v->lapic ? lapic_base_msr(v->lapic) : v->priv->apic_base;
+	run->ready_for_interrupt_injection = pic_in_core(v->vm) || ready_for_injection(v);
+	run->flags = 0;
+}
+
+static int exit_with(struct vcpu *v, u32 reason)
+{
+	v->run->exit_reason = reason;
+	return 0;
+}
+
+/* A signal, or the client's wish. kvm-api.md: exit_reason tells it from an I/O exit that is to be answered. */
+static int exit_signal(struct vcpu *v)
+{
+	v->priv->stat_signal_exits++;
+	v->run->exit_reason = KVM_EXIT_INTR;
+	return -EINTR;
+}
+
+int vcpu_exit_debug(struct vcpu *v, const struct x86_fault *f)
+{
+	struct kvm_debug_exit_arch *d = &v->run->debug.arch;
+
+	host_memset(d, 0, sizeof(*d));
+	d->exception = f->vector;
+	d->pc = v->st->seg[X86_CS].base + v->st->rip;
+	if (f->vector == EXC_DB)
+		d->dr6 = 0xffff0ff0 | f->dr6;
+	d->dr7 = v->priv->debug.control & KVM_GUESTDBG_USE_HW_BP ? v->priv->debug.arch.debugreg[7] : v->st->dr7;
+	return exit_with(v, KVM_EXIT_DEBUG);
+}
+
+int vcpu_halt(struct vcpu *v)
+{
+	v->priv->stat_halt_exits++;
+	v->st->halted = 0;
+	if (!v->lapic)
+		return exit_with(v, KVM_EXIT_HLT);
+	v->mp_state = KVM_MP_STATE_HALTED;
+	return 1;
+}
+
+/* ---- requests --------------------------------------------------------------------------------------------- */
+
+static int exit_ioapic_eoi(struct vcpu *v)
+{
+	struct vcpu_priv *p = v->priv;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(p->eoi_exit); i++) {
+		u64 bits = host_load_acquire(&p->eoi_exit[i]);
+		unsigned int bit;
+
+		if (!bits)
+			continue;
+		bit = __builtin_ctzl(bits);
+		host_fetch_and(&p->eoi_exit[i], ~BIT(bit));
+		host_fetch_or(&v->requests, BIT(REQ_IOAPIC_EOI));	/* there may be more */
+		v->run->eoi.vector = i * 64 + bit;
+		return exit_with(v, KVM_EXIT_IOAPIC_EOI);
+	}
+	return 1;
+}
+
+/* >0: go on, looking at everything again; 0: exit to the client; -EINTR. */
+static int handle_requests(struct vcpu *v)
+{
+	u64 req = host_fetch_and(&v->requests, REQ_LAZY) & ~REQ_LAZY;
+
+	if (req & BIT(REQ_TLB_FLUSH)) {
+		v->priv->stat_tlb_flush++;
+		gaccess_flush(v);
+		v->vm->vendor->tlb_flush(v, true);
+	}
+	if ((req & BIT(REQ_TIMER)) && v->lapic)
+		lapic_timer_expired(v->lapic);
+	if (req & (BIT(REQ_CLOCK_UPDATE) | BIT(REQ_MCLOCK)))
+		pv_clock_update(v);
+	pv_steal_update(v, true);	/* each timer tick passes here */
+	if (req & BIT(REQ_TRIPLE_FAULT))
+		v->priv->triple_fault = true;
+	vcpu_apply_apic_events(v);
+	if (req & BIT(REQ_STOP)) {
+		/* What the client must see stays requested. */
+		host_fetch_or(&v->requests, req & BIT(REQ_IOAPIC_EOI));
+		return exit_signal(v);
+	}
+	if (req & BIT(REQ_IOAPIC_EOI))
+		return exit_ioapic_eoi(v);
+	return 1;
+}
+
+/* ---- waiting ---------------------------------------------------------------------------------------------- */
+
+static bool wake_up(struct vcpu *v)
+{
+	if (v->mp_state == KVM_MP_STATE_HALTED &&
+	    (vcpu_has_wakeup_event(v) || vcpu_has_request(v, REQ_PV_UNHALT))) {
+		host_fetch_and(&v->requests, ~BIT(REQ_PV_UNHALT));
+		v->priv->stat_halt_wakeup++;
+		v->mp_state = KVM_MP_STATE_RUNNABLE;
+	}
+	return v->mp_state == KVM_MP_STATE_RUNNABLE;
+}
+
+/* In HLT, or an application processor before its start. Outside read sections. As handle_requests(). */
+static int vcpu_block(struct vcpu *v)
+{
+	for (;;) {
+		u32 seq = host_wait_begin(&v->waitq);	/* before looking: a request after this ends the wait */
+		int ret = 1;
+
+		if (host_load_acquire(&v->requests) & ~REQ_LAZY)
+			ret = handle_requests(v);
+		if (ret <= 0)
+			return ret;
+		vcpu_apply_apic_events(v);
+		if (wake_up(v))
+			return 1;
+		if (host_signal_pending())
+			return exit_signal(v);
+		pv_steal_update(v, false);
+		ret = host_wait(&v->waitq, seq, v->lapic ? lapic_timer_deadline(v->lapic) : 0);
+		pv_steal_update(v, true);
+		if (ret == -EINTR)
+			return exit_signal(v);
+		if (ret == -ETIMEDOUT && v->lapic)
+			lapic_timer_expired(v->lapic);
+	}
+}
+
+/* ---- exits from the guest --------------------------------------------------------------------------------- */
+
+static int on_kicked(struct vcpu *v)
+{
+	return 1;
+}
+
+static int on_emulate(struct vcpu *v)
+{
+	return vcpu_emulate(v, v->exit.decoded);
+}
+
+static int on_intr_window(struct vcpu *v)
+{
+	v->priv->stat_irq_window_exits++;
+	v->priv->intr_window = false;
+	return 1;
+}
+
+static int on_nmi_window(struct vcpu *v)
+{
+	v->priv->nmi_window = false;
+	return 1;
+}
+
+static int on_shutdown(struct vcpu *v)
+{
+	return exit_with(v, KVM_EXIT_SHUTDOWN);
+}
+
+static int on_debug(struct vcpu *v)
+{
+	return vcpu_exit_debug(v, &v->exit.fault);
+}
+
+static int on_mem_error(struct vcpu *v)
+{
+	return -EFAULT;
+}
+
+static int on_fail(struct vcpu *v)
+{
+	v->run->internal.suberror = KVM_INTERNAL_ERROR_UNEXPECTED_EXIT_REASON;
+	v->run->internal.ndata = 2;
+	v->run->internal.data[0] = v->exit.code;
+	v->run->internal.data[1] = v->st->rip;
+	return exit_with(v, KVM_EXIT_INTERNAL_ERROR);
+}
+
+static int (*const on_exit[EXIT_NR])(struct vcpu *v) = {
+	[EXIT_KICKED] = on_kicked, [EXIT_EMULATE] = on_emulate, [EXIT_HLT] = vcpu_halt,
+	[EXIT_INTR_WINDOW] = on_intr_window, [EXIT_NMI_WINDOW] = on_nmi_window, [EXIT_SHUTDOWN] = on_shutdown,
+	[EXIT_DEBUG] = on_debug, [EXIT_MEM_ERROR] = on_mem_error, [EXIT_FAIL] = on_fail,
+};
+
+/* One stretch in the guest. In a read section. */
+static int enter_guest(struct vcpu *v)
+{
+	int ret;
+
+	if (unlikely(host_load_acquire(&v->requests) & ~REQ_LAZY)) {
+		host_store_release(&v->in_guest, false);
+		return handle_requests(v);
+	}
+	ret = vcpu_inject_pending(v);
+	if (likely(!ret))
+		ret = v->vm->vendor->enter(v);
+	else if (ret == EMUL_SHUTDOWN)
+		v->exit.reason = EXIT_SHUTDOWN;
+	host_store_release(&v->in_guest, false);
+	if (unlikely(ret == EMUL_RETRY))
+		return 0;
+	if (unlikely(ret < 0))
+		return ret;
+	v->priv->stat_exits++;
+	if (unlikely(v->exit.reason >= EXIT_NR))
+		return on_fail(v);
+	return on_exit[v->exit.reason](v);
+}
+
+/* KVM_EXIT_SET_TPR and KVM_EXIT_IRQ_WINDOW_OPEN, for clients that have interrupt controllers of their own. */
+static int client_irq_exits(struct vcpu *v)
+{
+	if (unlikely(v->priv->tpr_exit)) {
+		v->priv->tpr_exit = false;
+		return exit_with(v, KVM_EXIT_SET_TPR);
+	}
+	if (unlikely(READ_ONCE(v->run->request_interrupt_window)) && !pic_in_core(v->vm) && ready_for_injection(v)) {
+		v->priv->stat_request_irq_exits++;
+		return exit_with(v, KVM_EXIT_IRQ_WINDOW_OPEN);
+	}
+	return 1;
+}
+
+static int run_loop(struct vcpu *v)
+{
+	int ret;
+
+	v->priv->has_run = true;
+	do {
+		if (unlikely(v->mp_state != KVM_MP_STATE_RUNNABLE)) {
+			ret = vcpu_block(v);
+			if (ret <= 0)
+				return ret;
+		}
+		/* In this order: beginning a read section is a full barrier, so whoever made a request either sees
+		 * in_guest and kicks, or the request is seen in enter_guest(). Pairs with vcpu_request(). */
+		host_store_relaxed(&v->in_guest, true);
+		vcpu_read_lock(v);
+		ret = enter_guest(v);
+		if (likely(ret > 0))
+			ret = client_irq_exits(v);
+		vcpu_read_unlock(v);
+	} while (ret > 0);
+	return ret;
+}
+
+/* ---- KVM_RUN ---------------------------------------------------------------------------------------------- */
+
+/* KVM_CAP_SYNC_REGS: state that the client changed in kvm_run. kvm-api.md section 3 */
+static int sync_regs_in(struct vcpu *v)
+{
+	struct kvm_run *run = v->run;
+	u64 dirty = READ_ONCE(run->kvm_dirty_regs), valid = READ_ONCE(run->kvm_valid_regs);
+	struct kvm_vcpu_events events;
+	struct kvm_sregs sregs;
+	struct kvm_regs regs;
+	long ret = 0;
+
+	if (likely(!(dirty | valid)))
+		return 0;
+	if ((dirty | valid) & ~(u64)KVM_SYNC_X86_VALID_FIELDS)
+		return -EINVAL;
+	/* The page is the client's to change at any time: copy first. */
+	if (dirty & KVM_SYNC_X86_REGS) {
+		host_memcpy(&regs, &run->s.regs.regs, sizeof(regs));
+		ret = vcpu_set_regs(v, &regs);
+	}
+	if (!ret && (dirty & KVM_SYNC_X86_SREGS)) {
+		host_memcpy(&sregs, &run->s.regs.sregs, sizeof(sregs));
+		ret = vcpu_set_sregs(v, &sregs);
+	}
+	if (!ret && (dirty & KVM_SYNC_X86_EVENTS)) {
+		host_memcpy(&events, &run->s.regs.events, sizeof(events));
+		ret = vcpu_set_events(v, &events);
+	}
+	return ret ? -EINVAL : 0;
+}
+
+static void sync_regs_out(struct vcpu *v)
+{
+	u64 valid = READ_ONCE(v->run->kvm_valid_regs);
+
+	if (valid & KVM_SYNC_X86_REGS)
+		vcpu_get_regs(v, &v->run->s.regs.regs);
+	if (valid & KVM_SYNC_X86_SREGS)
+		vcpu_get_sregs(v, &v->run->s.regs.sregs);
+	if (valid & KVM_SYNC_X86_EVENTS)
+		vcpu_get_events(v, &v->run->s.regs.events);
+}
+
+/* What the client left in kvm_run. */
+static int take_input(struct vcpu *v)
+{
+	u64 cr8;
+
+	if (!v->lapic) {
+		cr8 = READ_ONCE(v->run->cr8);
+		if (cr8 > 15)
+			return -EINVAL;
+		v->st->cr8 = cr8;
+	}
+	return sync_regs_in(v);
+}
+
+/* Inside load/put. Half-done I/O is finished before immediate_exit is looked at: a client that sets the flag and
+ * runs gets whole instructions. */
+static int run_loaded(struct vcpu *v)
+{
+	int ret = 1;
+
+	if (v->priv->io.pending || v->priv->msr_exit.pending) {
+		vcpu_read_lock(v);
+		ret = vcpu_complete_io(v);
+		vcpu_read_unlock(v);
+		if (ret <= 0)
+			return ret;
+	}
+	if (READ_ONCE(v->run->immediate_exit))
+		return exit_signal(v);
+	if (unlikely(v->priv->sigmask_set) && host_signal_pending())
+		return exit_signal(v);
+	return run_loop(v);
+}
+
+int vcpu_run(struct vcpu *v)
+{
+	const struct vendor_ops *vendor = v->vm->vendor;
+	struct vcpu_priv *p = v->priv;
+	bool masked = p->sigmask_set;
+	u64 oldmask = 0;
+	int ret;
+
+	if (unlikely(v->vm->priv->dead))
+		return -EIO;
+	if (unlikely(masked))
+		host_sigmask_swap(p->sigmask, &oldmask);
+	ret = take_input(v);
+	if (likely(!ret)) {
+		vendor->load(v);
+		ret = run_loaded(v);
+		vendor->put(v);
+	}
+	p->steal_wall = 0;		/* the client's time is not stolen */
+	/* A stop that came too late to matter: its signal's handler has run, the client knows. */
+	if (unlikely(host_load_relaxed(&v->requests) & BIT(REQ_STOP)))
+		host_fetch_and(&v->requests, ~BIT(REQ_STOP));
+	if (unlikely(READ_ONCE(v->run->kvm_valid_regs)))
+		sync_regs_out(v);
+	vcpu_fill_run(v);
+	if (unlikely(masked))
+		host_sigmask_swap(oldmask, &oldmask);
+	return ret;
+}
