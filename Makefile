@@ -80,9 +80,14 @@ $(BUILD)/libanykvm-preload.so: $(PATH_OBJ) $(LIB_OBJ) $(SHIM_OBJ) lib/preload.ma
 	$(Q)$(CC) $(SAN) -shared -Wl,-Bsymbolic -Wl,--version-script=lib/preload.map -Wl,-soname,libanykvm-preload.so -o $@ \
 		$(PATH_OBJ) $(LIB_OBJ) $(SHIM_OBJ) -lpthread -ldl
 
-$(BUILD)/anykvm: $(VMM_OBJ) $(BUILD)/libanykvm.a
+# The library as one object whose only visible names are those of its public header: the VMM has names of its own.
+$(BUILD)/libanykvm-closed.o: $(PATH_OBJ) $(LIB_OBJ)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(SAN) -o $@ $(VMM_OBJ) $(BUILD)/libanykvm.a -lpthread
+	$(Q)ld -r -o $@.tmp $^ && objcopy --localize-hidden $@.tmp $@ && rm $@.tmp
+
+$(BUILD)/anykvm: $(VMM_OBJ) $(BUILD)/libanykvm-closed.o
+	$(call say,LD,$@)
+	$(Q)$(CC) $(SAN) -o $@ $(VMM_OBJ) $(BUILD)/libanykvm-closed.o -lpthread
 
 clean:
 	rm -rf $(BUILD)
