@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
-/* process.c - the calling thread's signals and CPU time; randomness; the log. */
+/* process.c - the calling thread's signals; randomness; the log. */
 #include <linux/printk.h>
 #include <linux/random.h>
 #include <linux/ratelimit.h>
@@ -17,12 +17,6 @@ void host_sigmask_swap(u64 newmask, u64 *oldmask)
 
 	sigprocmask(SIG_SETMASK, &new, &old);
 	*oldmask = old.sig[0];
-}
-
-/* As of the last tick or switch; what uses it only looks every few milliseconds. */
-u64 host_thread_cpu_ns(void)
-{
-	return current->se.sum_exec_runtime;
 }
 
 void host_random(void *buf, size_t n)
