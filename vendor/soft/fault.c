@@ -56,6 +56,26 @@ static u32 classify(struct soft_vcpu *sv, int sig, u64 trapno)
 	return SX_FAULT;
 }
 
+/* Our C code, in the thread of this vCPU, touched a slot whose memory the client has taken away. */
+static struct soft_vcpu *in_slot_access(u64 addr)
+{
+	u64 self = soft_thread();
+
+	for (u32 i = 0; i < MAX_REGIONS; i++) {
+		struct soft_vcpu *sv = host_load_acquire(&regions[i]);
+		const struct memslots *slots;
+
+		if (!sv || sv->thread != self || !sv->armed)
+			continue;
+		/* inside enter(): the vCPU is in a read section */
+		slots = host_load_acquire(&sv->vcpu->vm->memslots[0]);
+		for (u32 k = 0; slots && k < slots->nr; k++)
+			if (addr - slots->slot[k].hva < slots->slot[k].npages << HV_PAGE_SHIFT)
+				return sv;
+	}
+	return NULL;
+}
+
 static bool soft_host_fault(int sig, siginfo_t *info, ucontext_t *uc)
 {
 	greg_t *regs = uc->uc_mcontext.gregs;
@@ -64,8 +84,21 @@ static bool soft_host_fault(int sig, siginfo_t *info, ucontext_t *uc)
 	struct soft_vcpu *sv = owner_of(pc, &vec);
 	struct block *b;
 
-	if (!sv || info->si_code <= 0)
+	if (info->si_code <= 0)
 		return false;
+	if (!sv) {
+		if (sig != SIGSEGV && sig != SIGBUS)
+			return false;
+		sv = in_slot_access((u64)info->si_addr);
+		if (!sv)
+			return false;
+		regs[REG_RDI] = (greg_t)sv;
+		/* as at a function's entry */
+		regs[REG_RSP] = (regs[REG_RSP] - 256) & ~15L;
+		regs[REG_RSP] -= 8;
+		regs[REG_RIP] = (greg_t)soft_recover;
+		return true;
+	}
 	if (vec) {
 		if (classify(sv, sig, regs[REG_TRAPNO]) != SX_FAULT)
 			return false;

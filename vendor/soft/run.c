@@ -134,11 +134,9 @@ static u32 run(struct soft_vcpu *sv)
 			break;
 		case SX_KICK:
 			break;
-		case SX_SYSTEM: case SX_STRING: {
-			u32 op = sv->exit_arg & 0xffff, len = sv->exit_arg >> 16;
-
+		case SX_SYSTEM: case SX_STRING:
 			sv->stat_system++;
-			switch (x == SX_SYSTEM ? soft_system(sv, op, len) : soft_string(sv, op, len)) {
+			switch (x == SX_SYSTEM ? soft_system(sv, sv->exit_arg) : soft_string(sv, sv->exit_arg)) {
 			case SOFT_NEXT:
 				break;
 			case SOFT_TO_EMULATOR:
@@ -150,7 +148,6 @@ static u32 run(struct soft_vcpu *sv)
 					return reason;
 			}
 			break;
-		}
 		case SX_FAULT:
 			if (deliver(sv, EVENT_EXCEPTION, &sv->fault, &reason))
 				return reason;
@@ -163,6 +160,12 @@ static u32 run(struct soft_vcpu *sv)
 	}
 }
 
+/* Reached from the fault handler, on whatever stack the fault happened. */
+void soft_recover(struct soft_vcpu *sv)
+{
+	__builtin_longjmp(sv->recover, 1);
+}
+
 int soft_vcpu_enter(struct vcpu *vcpu)
 {
 	struct soft_vcpu *sv = soft_of(vcpu);
@@ -170,6 +173,14 @@ int soft_vcpu_enter(struct vcpu *vcpu)
 	if (unlikely(host_load_acquire(&sv->revoke_seq) != sv->revoke_done))
 		soft_handle_revokes(sv);
 	vcpu->exit.decoded = false;
+	if (unlikely(__builtin_setjmp(sv->recover))) {
+		/* everything live was written to *sv before: nothing of this frame is trusted but vcpu's vendor data */
+		sv->vcpu->exit.reason = EXIT_MEM_ERROR;
+		sv->armed = false;
+		return 0;
+	}
+	sv->armed = true;
 	vcpu->exit.reason = run(sv);
+	sv->armed = false;
 	return 0;
 }

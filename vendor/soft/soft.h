@@ -191,6 +191,9 @@ struct soft_vcpu {
 	u32 host_mxcsr;
 	u16 host_fcw;
 	u64 thread;			/* who is inside load/put: its thread pointer */
+	/* where C code goes on when a slot's host memory turns out to be missing; armed inside enter() */
+	void *recover[5];
+	bool armed;
 	bool mode_dirty;
 	bool interpret;			/* this mode is left to the emulator */
 	bool want_intr_window, want_nmi_window;
@@ -322,6 +325,7 @@ void soft_fault_del(struct soft_vcpu *sv);
 int soft_vcpu_enter(struct vcpu *vcpu);
 int soft_inject(struct vcpu *vcpu, enum event_kind kind, const struct x86_fault *f);
 void soft_mode_update(struct soft_vcpu *sv);
+void soft_recover(struct soft_vcpu *sv) __attribute__((noreturn));
 
 /* ---- system.c ---- */
 /* What became of an instruction that translated code left to C. */
@@ -331,8 +335,19 @@ enum soft_done {
 	SOFT_TO_FAULT,		/* sv->fault is to be delivered */
 	SOFT_TO_HLT,
 };
-enum soft_done soft_system(struct soft_vcpu *sv, u32 op, u32 len);
-enum soft_done soft_string(struct soft_vcpu *sv, u32 op, u32 len);
+/* arg: the instruction in short, SYS_* */
+enum soft_done soft_system(struct soft_vcpu *sv, u32 arg);
+enum soft_done soft_string(struct soft_vcpu *sv, u32 arg);
+#define SYS_OP		0x0000ffffu
+#define SYS_LEN		0x000f0000u
+#define SYS_OPSIZE	0x00300000u	/* log2 of bytes */
+#define SYS_REP		0x00400000u
+#define SYS_ADDR32	0x00800000u
+#define SYS_SEG		0x07000000u	/* string instructions: the source's segment */
+#define SYS_REPNE	0x08000000u
+/* MOV CR: overlays the four above */
+#define SYS_GPR		0x0f000000u
+#define SYS_CR		0xf0000000u
 
 /* ---- vector.c ---- */
 int soft_vector(struct vcpu *vcpu, struct emul *e, gva_t gva);

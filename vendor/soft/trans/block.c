@@ -45,7 +45,11 @@ static int decode_block(struct trans *t, const u8 *page, u32 off)
 			return r;
 		t->n++;
 		off += in->len;
-		if ((in->attr & INSN_ENDS_BLOCK) || in->family == FAM_FLOW)
+		if (in->family == FAM_FLOW)
+			break;
+		/* CLI and STI stay in line, and the instruction in STI's shadow must follow without a way out between */
+		if ((in->attr & INSN_ENDS_BLOCK) &&
+		    !((in->op == OP_STI || in->op == OP_CLI) && (t->sv->code_key & CODE_CPL0)))
 			break;
 	}
 	return DECODE_OK;
@@ -179,6 +183,9 @@ static void emit_cold(struct trans *t)
 		case COLD_KICK:
 			trans_exit(t, SX_KICK, 0, c->off);
 			break;
+		case COLD_SYSTEM:
+			trans_exit(t, SX_SYSTEM, c->arg, c->off);
+			break;
 		}
 	}
 }
@@ -215,7 +222,7 @@ static void emit_insns(struct trans *t, const u8 *page)
 			t->nr_cold = cold_before;
 			t->nr_links = links_before;
 			trans_exit(t, in->family == FAM_SYSTEM ? SX_SYSTEM : in->family == FAM_STRING ? SX_STRING :
-				   SX_EMULATE, in->op | in->len << 16, t->off);
+				   SX_EMULATE, trans_sys_arg(in), t->off);
 			t->off = t->next_off;
 			t->n = t->i + 1;
 			return;

@@ -2,6 +2,8 @@
 /* System instructions that are common enough to stay in translated code, and the exit for all the others. */
 #include "trans.h"
 
+#define SEG_MEM(s, f)	HMEM(H_RSP, offsetof(struct soft_vcpu, st.seg[0].f) + (s) * sizeof(struct x86_seg))
+
 /* Leave translated code with st->rip = page start + off. */
 void trans_exit(struct trans *t, u32 code, u32 arg, s32 off)
 {
@@ -12,6 +14,33 @@ void trans_exit(struct trans *t, u32 code, u32 arg, s32 off)
 	em_mov_mi(e, 4, SV(exit_arg), arg);
 	em_mov_ri(e, H_RCX, code);
 	em_patch32(e, em_jmp32(e), t->sv->cb.stub_exit);
+}
+
+u32 trans_sys_arg(const struct insn *in)
+{
+	u32 arg = in->op | FIELD_PREP(SYS_LEN, in->len) |
+		  FIELD_PREP(SYS_OPSIZE, in->opsize == 8 ? 3 : in->opsize == 4 ? 2 : in->opsize == 2 ? 1 : 0);
+
+	if (in->op == OP_MOV_FROM_CR || in->op == OP_MOV_TO_CR) {
+		const struct opnd *gpr = &in->opnd[in->op == OP_MOV_FROM_CR], *cr = &in->opnd[in->op != OP_MOV_FROM_CR];
+
+		if (gpr->kind != OPND_GPR) {
+			const struct opnd *o = gpr;
+
+			gpr = cr;
+			cr = o;
+		}
+		return arg | FIELD_PREP(SYS_GPR, gpr->reg) | FIELD_PREP(SYS_CR, cr->reg);
+	}
+	if (in->family != FAM_STRING)
+		return arg;
+	if (in->pfx & PFX_REP)
+		arg |= SYS_REP;
+	if (in->pfx & PFX_REPNE)
+		arg |= SYS_REPNE;
+	if (in->addrsize == 4)
+		arg |= SYS_ADDR32;
+	return arg | FIELD_PREP(SYS_SEG, in->seg);
 }
 
 /* RDTSC: EDX:EAX = host TSC + offset, without touching flags. */
@@ -30,36 +59,109 @@ static void trans_rdtsc(struct trans *t)
 	em_mov_rr(e, 4, H_RAX, H_RAX);
 }
 
+static void trans_cli(struct trans *t)
+{
+	struct emitter *e = &t->e;
+
+	if (!trans_flags_before(t)) {
+		em_alu_mi(e, 4, 4, SV(st.rflags), ~(s32)X86_FLAG_IF);
+	} else {
+		em_mov_rm(e, 8, T1, SV(st.rflags));
+		em_pext(e, T1, T1, SV(clear_if));
+		em_pdep(e, T1, T1, SV(clear_if));
+		em_mov_mr(e, 4, SV(st.rflags), T1);
+	}
+}
+
+/*
+ * STI. Nothing can leave the block between this and the next instruction's end but that instruction itself, which
+ * is just the shadow. An interrupt that waits already needs the exact way, in C.
+ */
+static bool trans_sti(struct trans *t, const struct insn *in)
+{
+	struct emitter *e = &t->e;
+	struct cold c = { .kind = COLD_SYSTEM, .insn = t->i, .arg = trans_sys_arg(in), .off = t->off };
+	u8 *none;
+
+	if (t->i + 1 == t->n)
+		return false;
+	em_mov_rm(e, 1, H_RCX, SV(want_intr_window));
+	none = em_jrcxz(e);
+	c.site = em_jmp32(e);
+	em_here8(e, none);
+	trans_cold(t, &c);
+	em_mov_rm(e, 8, T1, SV(st.rflags));
+	em_pext(e, T1, T1, SV(clear_if));
+	em_pdep(e, T1, T1, SV(clear_if));
+	em_lea(e, 8, T1, HMEM(T1, X86_FLAG_IF));
+	em_mov_mr(e, 4, SV(st.rflags), T1);
+	return true;
+}
+
+static bool trans_fsgsbase(struct trans *t, const struct insn *in)
+{
+	u8 seg = in->op == OP_RDFSBASE || in->op == OP_WRFSBASE ? X86_FS : X86_GS;
+	const struct opnd *o = &in->opnd[0];
+
+	/* 32-bit forms, and WRxxBASE with its canonical check, are left to the emulator */
+	if (!(t->sv->st.cr4 & CR4_FSGSBASE) || in->opsize != 8 || o->kind != OPND_GPR ||
+	    in->op == OP_WRFSBASE || in->op == OP_WRGSBASE)
+		return false;
+	em_mov_rm(&t->e, 8, T1, SEG_MEM(seg, base));
+	trans_gpr_store(t, o->reg, T1);
+	return true;
+}
+
 bool trans_system(struct trans *t, const struct insn *in)
 {
+	struct emitter *e = &t->e;
+	u16 key = t->sv->code_key;
+
 	switch (in->op) {
 	case OP_RDTSC:
-		if (!(t->sv->code_key & CODE_TSC))
+		if (!(key & CODE_TSC))
 			return false;
 		trans_rdtsc(t);
 		return true;
 	case OP_RDTSCP:
-		if (!(t->sv->code_key & CODE_TSC))
+		if (!(key & CODE_TSC))
 			return false;
-		em_u8(&t->e, 0x0f);
-		em_u8(&t->e, 0xae);
-		em_u8(&t->e, 0xe8);	/* lfence: earlier loads first, as RDTSCP promises */
+		em_u8(e, 0x0f);
+		em_u8(e, 0xae);
+		em_u8(e, 0xe8);		/* lfence: earlier loads first, as RDTSCP promises */
 		trans_rdtsc(t);
-		em_mov_rm(&t->e, 4, H_R13, SV(st.tsc_aux));
+		em_mov_rm(e, 4, H_R13, SV(st.tsc_aux));
 		return true;
 	case OP_CLI:
-		if (!(t->sv->code_key & CODE_CPL0))
+		if (!(key & CODE_CPL0))
 			return false;
-		if (!t->live[t->i]) {
-			em_alu_mi(&t->e, 4, 4, SV(st.rflags), ~(s32)X86_FLAG_IF);
-		} else {
-			em_mov_rm(&t->e, 8, T1, SV(st.rflags));
-			em_pext(&t->e, T1, T1, SV(clear_if));
-			em_pdep(&t->e, T1, T1, SV(clear_if));
-			em_mov_mr(&t->e, 4, SV(st.rflags), T1);
-		}
+		trans_cli(t);
 		return true;
-	default:
-		return false;
+	case OP_STI:
+		return (key & CODE_CPL0) && trans_sti(t, in);
+	case OP_SWAPGS:
+		if (!(key & CODE_CPL0))
+			return false;
+		em_mov_rm(e, 8, T1, SEG_MEM(X86_GS, base));
+		em_mov_rm(e, 8, T2, SV(st.kernel_gs_base));
+		em_mov_mr(e, 8, SEG_MEM(X86_GS, base), T2);
+		em_mov_mr(e, 8, SV(st.kernel_gs_base), T1);
+		return true;
+	case OP_MOV_FROM_SREG:
+		if (in->has_mem || in->opnd[0].kind != OPND_GPR || in->opnd[1].kind != OPND_SREG || in->opsize < 4)
+			return false;
+		em_mov_rm(e, 2, T1, SEG_MEM(in->opnd[1].reg, sel));
+		trans_gpr_store(t, in->opnd[0].reg, T1);
+		return true;
+	case OP_RDFSBASE: case OP_RDGSBASE: case OP_WRFSBASE: case OP_WRGSBASE:
+		return trans_fsgsbase(t, in);
+	case OP_INVLPG:
+		if ((key & CODE_CPL0) && in->has_mem && trans_ea(t, in))
+			em_mov_mr(e, 8, SV(exit_arg64), T1);
+		else
+			return false;
+		trans_exit(t, SX_SYSTEM, trans_sys_arg(in), t->off);
+		return true;
 	}
+	return false;
 }

@@ -19,7 +19,7 @@ extern const u8 trans_home[X86_NR_GPR];		/* host register, or H_NONE: in memory 
 
 #define MAX_COLD	(BLOCK_MAX_INSNS * 4 + 8)
 
-enum cold_kind { COLD_TLB, COLD_LINK, COLD_JUMP_OFF, COLD_KICK, COLD_SYSTEM };
+enum cold_kind { COLD_TLB, COLD_LINK, COLD_JUMP_OFF, COLD_KICK, COLD_SYSTEM /* to C with .arg */ };
 
 /* A piece of code laid out after the block's main line. */
 struct cold {
@@ -76,6 +76,7 @@ void trans_jump_t1(struct trans *t);			/* to the linear address in T1 */
 /* priv.c */
 bool trans_system(struct trans *t, const struct insn *in);	/* false: leave to C */
 void trans_exit(struct trans *t, u32 code, u32 arg, s32 off);
+u32 trans_sys_arg(const struct insn *in);	/* SYS_* */
 
 static inline u16 trans_flags_before(const struct trans *t)
 {
