@@ -6,7 +6,12 @@
 #ifndef CORE_ENTRY_H
 #define CORE_ENTRY_H
 
-#include "hv.h"
+#include "../host/types.h"
+
+/* Only names: the kernel's own headers, which glue needs, define many of the x86 constants of hv.h. */
+struct vm;
+struct vcpu;
+struct vendor_ops;
 
 /* ---- called by the glue; nr is the full 32-bit ioctl number, arg the caller's third argument ---- */
 /* Results: >= 0, or -errno. Unknown numbers: -ENOTTY. */

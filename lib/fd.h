@@ -4,6 +4,7 @@
 #define LIB_FD_H
 
 #include "../core/entry.h"
+#include "../core/hv.h"
 
 enum fd_kind { FD_SYSTEM, FD_VM, FD_VCPU, FD_VM_STATS, FD_VCPU_STATS };
 
