@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include "../../host/user/fail.h"
+#include "../../host/user/signal.h"
 #include "../../host/user/user.h"
 #include "t_core.h"
 
@@ -16,11 +17,12 @@ bool t_same_owner = true;
 
 /*
  * cmocka puts its own SIGSEGV handler in front for each test, and with it would end copies from bad addresses, which our
- * handler turns into -EFAULT. It asks for it by this function; a real crash ends the program, which fails it too.
+ * handler turns into -EFAULT. Take the signals back; cmocka still gets what is not ours.
  */
-void (*signal(int sig, void (*handler)(int)))(int)
+static void take_faults(void)
 {
-	return SIG_DFL;
+	host_signal_take(SIGSEGV);
+	host_signal_take(SIGBUS);
 }
 
 /* ---- the vendor ------------------------------------------------------------------------------------------- */
@@ -155,7 +157,9 @@ static const struct vendor_ops fake_vendor = {
 	.memslots_changed = fake_memslots_changed, .gmem_written = fake_gmem_written,
 };
 
-/* ---- the glue --------------------------------------------------------------------------------------------- */
+/* ---- the glue: weak, as a program may have the library's own in it ---------------------------------------- */
+
+#define GLUE __attribute__((weak))
 
 static struct {
 	bool used;
@@ -164,13 +168,13 @@ static struct {
 	char name[32];
 } fds[T_FDS];
 
-const struct vendor_ops *glue_vendor(const char **why)
+GLUE const struct vendor_ops *glue_vendor(const char **why)
 {
 	*why = "a test asked for it";
 	return &fake_vendor;
 }
 
-int glue_shared_alloc(struct glue_shared *s, unsigned long npages)
+GLUE int glue_shared_alloc(struct glue_shared *s, unsigned long npages)
 {
 	if (host_fail(HOST_FAIL_shared))
 		return -ENOMEM;
@@ -182,13 +186,13 @@ int glue_shared_alloc(struct glue_shared *s, unsigned long npages)
 	return 0;
 }
 
-void glue_shared_free(struct glue_shared *s)
+GLUE void glue_shared_free(struct glue_shared *s)
 {
 	host_pages_free(s->addr, s->npages);
 	t_shared--;
 }
 
-int glue_fd_new(enum glue_kind kind, void *obj, struct glue_shared *shared, const char *name)
+GLUE int glue_fd_new(enum glue_kind kind, void *obj, struct glue_shared *shared, const char *name)
 {
 	int fd;
 
@@ -206,12 +210,12 @@ int glue_fd_new(enum glue_kind kind, void *obj, struct glue_shared *shared, cons
 	return -EMFILE;
 }
 
-bool glue_same_owner(u64 token)
+GLUE bool glue_same_owner(u64 token)
 {
 	return t_same_owner;
 }
 
-u64 glue_owner_token(void)
+GLUE u64 glue_owner_token(void)
 {
 	return 42;
 }
@@ -259,6 +263,7 @@ unsigned int t_fds_open(void)
 
 long t_ioctl_n(int fd, u32 nr, u64 arg)
 {
+	take_faults();
 	if (fd < 0)
 		return core_system_ioctl(nr, arg);
 	return fds[fd].kind == GLUE_VM ? core_vm_ioctl(t_fd_obj(fd), nr, arg) : core_vcpu_ioctl(t_fd_obj(fd), nr, arg);

@@ -26,6 +26,10 @@
 #include "host/user/fail.h"
 #include "lib/fd.h"
 
+/* Part of this program, not of the library beside it: tests/lib has another glue, for tests of core without lib. */
+#include "lib/fd.c"
+#include "lib/api.c"
+
 /* ---- a core of nothing but reference counts ---- */
 
 static u32 live_vms, live_vcpus, live_stats;
