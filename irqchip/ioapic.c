@@ -200,6 +200,7 @@ void ioapic_set(struct irqchip *c, const struct kvm_ioapic_state *new)
 	u32 irr = new->irr;
 
 	*s = *new;
+	s->base_address = IOAPIC_BASE;	/* no chipset register moves it */
 	s->ioregsel &= 0xff;
 	s->irr = 0;
 	for (pin = 0; pin < KVM_IOAPIC_NUM_PINS; pin++)

@@ -247,14 +247,14 @@ bool irqchip_pic_pending(struct irqchip *c)
 
 bool irqchip_mmio(struct irqchip *c, u64 gpa, void *data, unsigned int len, bool write)
 {
-	u64 base = c->ioapic.s.base_address;
 	unsigned int offset, shift;
 	u32 val = 0;
 
-	if (c->split || gpa < base || gpa - base >= IOAPIC_LEN || len > IOAPIC_LEN - (gpa - base))
+	if (c->split || gpa < IOAPIC_BASE || gpa - IOAPIC_BASE >= IOAPIC_LEN ||
+	    len > IOAPIC_LEN - (gpa - IOAPIC_BASE))
 		return false;
-	offset = (gpa - base) & ~0xfU;
-	shift = (gpa - base) & 0xf;
+	offset = (gpa - IOAPIC_BASE) & ~0xfU;
+	shift = (gpa - IOAPIC_BASE) & 0xf;
 	if (write && shift)
 		return true;		/* registers are on 16-byte steps, nothing is between them */
 	host_read_lock(c->rdomain, HOST_READ_SHARED);

@@ -63,7 +63,7 @@ static bool start_deadline(struct lapic *l)
 		return false;
 	ns = deadline_ns(l);
 	if (!ns) {
-		l->tscdeadline = 0;
+		host_store_relaxed(&l->tscdeadline, 0);
 		return true;
 	}
 	if (ns != NEVER)
@@ -95,7 +95,7 @@ void lapic_timer_stop(struct lapic *l)
 {
 	host_spin_lock(&l->lock);
 	disarm(l);
-	l->tscdeadline = 0;
+	host_store_relaxed(&l->tscdeadline, 0);
 	host_spin_unlock(&l->lock);
 }
 
@@ -117,7 +117,7 @@ void lapic_timer_set_lvtt(struct lapic *l, u32 lvtt)
 	host_spin_lock(&l->lock);
 	if ((timer_mode(l) == LVTT_DEADLINE) != (new == LVTT_DEADLINE)) {
 		disarm(l);
-		l->tscdeadline = 0;
+		host_store_relaxed(&l->tscdeadline, 0);
 		l->reg[APIC_TMICT] = 0;
 	} else if (new == LVTT_PERIODIC && l->timer_armed) {
 		l->timer_period = max_t(u64, l->reg[APIC_TMICT] * (u64)divider(l->reg[APIC_TDCR]), MIN_PERIOD_NS);
@@ -192,7 +192,7 @@ void lapic_set_tscdeadline(struct lapic *l, u64 val)
 	if (timer_mode(l) != LVTT_DEADLINE || !lapic_enabled(l))
 		return;
 	host_spin_lock(&l->lock);
-	l->tscdeadline = val;
+	host_store_relaxed(&l->tscdeadline, val);
 	fire = start_deadline(l);
 	host_spin_unlock(&l->lock);
 	if (fire)

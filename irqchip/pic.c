@@ -72,7 +72,7 @@ static void update(struct irqchip *c)
 	out = next_irq(c, MASTER) >= 0;
 	if (out == c->pic_output)
 		return;
-	c->pic_output = out;
+	host_store_relaxed(&c->pic_output, out);
 	c->sink->pic_output(c->vm, out);
 	if (out)
 		lapic_lint0_all(c);
