@@ -345,6 +345,20 @@ static bool gather_ok(const struct insn *insn)
 	       insn->opnd[2].reg != insn->index;
 }
 
+static void copy_bytes(struct insn *insn, const struct cursor *c)
+{
+	unsigned int i;
+
+	/* two overlapping moves where that many bytes are there */
+	if (c->end == INSN_MAX_LEN) {
+		__builtin_memcpy(insn->bytes, c->bytes, 8);
+		__builtin_memcpy(insn->bytes + 7, c->bytes + 7, 8);
+		return;
+	}
+	for (i = 0; i < c->pos; i++)
+		insn->bytes[i] = c->bytes[i];
+}
+
 /* What the row says besides operands, once those are known. */
 static enum decode_result finish(struct insn *insn, struct cursor *c, const struct row *row, u64 x)
 {
@@ -376,8 +390,7 @@ static enum decode_result finish(struct insn *insn, struct cursor *c, const stru
 	if (insn->seg == X86_NR_SEG)
 		insn->seg = X86_DS;
 	insn->len = c->pos;
-	for (i = 0; i < c->pos; i++)
-		insn->bytes[i] = c->bytes[i];
+	copy_bytes(insn, c);
 	flags_of(insn, info->flags);
 	return DECODE_OK;
 }

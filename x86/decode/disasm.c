@@ -29,9 +29,12 @@ static void put_lower(struct text *t, const char *s)
 
 static void put_dec(struct text *t, unsigned int v)
 {
-	if (v >= 10)
-		put_dec(t, v / 10);
-	put_char(t, '0' + v % 10);
+	unsigned int unit = 1;
+
+	while (v / unit >= 10)
+		unit *= 10;
+	for (; unit; unit /= 10)
+		put_char(t, '0' + v / unit % 10);
 }
 
 static void put_hex(struct text *t, u64 v)
