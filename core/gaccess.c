@@ -271,7 +271,7 @@ static bool host_cas(u64 hva, void *old, const void *new, unsigned int len)
 	return ok;
 }
 
-/* Device memory, or two pages: compare and write without the bus's help. */
+/* Two pages: compare and write without the bus's help. */
 static int cas_slow(struct emul *e, gva_t gva, void *old, const void *new, unsigned int len, unsigned int access)
 {
 	u8 cur[16];
@@ -301,7 +301,10 @@ int gaccess_cmpxchg(struct emul *e, gva_t gva, void *old, const void *new, unsig
 	ret = gaccess_translate(v, gva, access | WALK_WRITE, &a);
 	if (ret)
 		return ret;
-	if (!writable_ram(&a) || (len == 16 && (gva & 15)))
+	/* A device: what the instruction has read from it stands, a second read might not be harmless. */
+	if (!writable_ram(&a))
+		return gaccess_write(e, gva, new, len, access);
+	if (len == 16 && (gva & 15))
 		return cas_slow(e, gva, old, new, len, access);
 	if (host_mem_read(a.hva, probe, len))
 		return mem_error(v, a.gpa);

@@ -128,7 +128,8 @@ int io_mmio_read(struct vcpu *v, gva_t gva, gpa_t gpa, void *buf, unsigned int l
 	}
 	if (len <= MMIO_PIECE && core_mmio_read(v, gpa, buf, len))
 		return 0;
-	if (!io->collecting)
+	/* After a write (REP) the iterations before have to go out first. */
+	if (!io->collecting || io->queued != QUEUED_NONE)
 		return -EAGAIN;
 	if (pos < io->nr_replay)
 		io->nr_replay = pos;	/* not the access that was answered: the client changed registers */
@@ -217,7 +218,7 @@ int io_port_in(struct emul *e, u16 port, unsigned int size, void *data, unsigned
 		*count = i;
 		return 0;
 	}
-	if (io->collecting) {
+	if (io->collecting && io->queued == QUEUED_NONE) {
 		io->want = WANT_PIO_IN;
 		pio_set(io, port, size, *count);
 	}
