@@ -14,6 +14,7 @@
 #include "../hw/i8042.h"
 #include "../hw/pm.h"
 #include "../hw/rtc.h"
+#include "../pci/pci.h"
 #include "acpi.h"
 #include "dsdt.h"
 
@@ -246,7 +247,17 @@ static uint32_t build_madt(struct builder *b, unsigned int cpus)
 	return start;
 }
 
-#define AML_ZERO	0x00
+/* Where the enhanced configuration space of segment 0 is, for buses 0 to 255. */
+static uint32_t build_mcfg(struct builder *b)
+{
+	uint32_t start = table_begin(b, "MCFG", 1);
+
+	PUT(b, LE32(0), LE32(0));
+	PUT(b, LE32(PCI_ECAM_BASE), LE32(0), 0, 0, 0, (PCI_ECAM_SIZE >> 20) - 1, LE32(0));
+	table_end(b, start);
+	return start;
+}
+
 #define AML_NAME	0x08
 #define AML_DWORD	0x0c
 #define AML_STRING	0x0d
@@ -307,15 +318,16 @@ uint32_t acpi_build(uint8_t *buf, uint32_t size, uint64_t gpa, unsigned int cpus
 {
 	struct builder b = { .buf = buf, .size = size, .gpa = gpa };
 	struct acpi_rsdp rsdp = { .revision = 2, .length = sizeof(rsdp) };
-	uint32_t facs, dsdt, tables[3];
+	uint32_t facs, dsdt, tables[4];
 
 	put(&b, sizeof(rsdp));
 	facs = build_facs(&b);
 	dsdt = build_dsdt(&b);
 	tables[0] = build_fadt(&b, gpa + facs, gpa + dsdt);
 	tables[1] = build_madt(&b, cpus);
-	tables[2] = build_ssdt(&b, cpus);
-	rsdp.xsdt = gpa + build_xsdt(&b, tables, 3);
+	tables[2] = build_mcfg(&b);
+	tables[3] = build_ssdt(&b, cpus);
+	rsdp.xsdt = gpa + build_xsdt(&b, tables, 4);
 	if (b.overflow)
 		return 0;
 	memcpy(rsdp.signature, "RSD PTR ", 8);

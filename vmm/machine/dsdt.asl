@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * The fixed part of the machine. CPUs are in a table made at run time, as their number is not fixed; there is no PCI
- * bus, no keyboard controller and no HPET, so none is declared.
+ * The fixed part of the machine. CPUs are in a table made at run time, as their number is not fixed; there is no
+ * keyboard controller and no HPET, so none is declared.
  */
 DefinitionBlock ("dsdt.aml", "DSDT", 2, "ANYKVM", "ANYKVMQ3", 1)
 {
@@ -10,6 +10,23 @@ DefinitionBlock ("dsdt.aml", "DSDT", 2, "ANYKVM", "ANYKVMQ3", 1)
 
 	Scope (\_SB)
 	{
+		/* One bus; memory from the MTRRs' uncached range up to the I/O APIC. */
+		Device (PCI0)
+		{
+			Name (_HID, EisaId ("PNP0A03"))
+			Name (_UID, 0)
+			Name (_BBN, 0)
+			Name (_CRS, ResourceTemplate ()
+			{
+				WordBusNumber (ResourceProducer, MinFixed, MaxFixed, PosDecode, 0, 0, 0, 0, 1)
+				IO (Decode16, 0xcf8, 0xcf8, 1, 8)
+				WordIO (ResourceProducer, MinFixed, MaxFixed, PosDecode, EntireRange,
+					0, 0x1000, 0xffff, 0, 0xf000)
+				DWordMemory (ResourceProducer, PosDecode, MinFixed, MaxFixed, NonCacheable, ReadWrite,
+					0, 0xc0000000, 0xfebfffff, 0, 0x3ec00000)
+			})
+		}
+
 		Device (PIC)
 		{
 			Name (_HID, EisaId ("PNP0000"))
@@ -63,7 +80,7 @@ DefinitionBlock ("dsdt.aml", "DSDT", 2, "ANYKVM", "ANYKVMQ3", 1)
 				IO (Decode16, 0x61, 0x61, 0, 1)
 				IO (Decode16, 0x92, 0x92, 0, 1)
 				IO (Decode16, 0x600, 0x600, 0, 0x0c)
-				IO (Decode16, 0xcf9, 0xcf9, 0, 1)
+				Memory32Fixed (ReadOnly, 0xb0000000, 0x10000000)
 				Memory32Fixed (ReadOnly, 0xfec00000, 0x1000)
 				Memory32Fixed (ReadOnly, 0xfee00000, 0x1000)
 			})

@@ -12,6 +12,13 @@
 #define COM1_IRQ	4
 #define RTC_IRQ		8
 
+/* The memory controller hub, as Linux looks for a host bridge before it believes in a PCI bus. */
+#define MCH_DEVFN	PCI_DEVFN(0, 0)
+#define MCH_VENDOR	0x8086
+#define MCH_DEVICE	0x29c0
+#define MCH_CLASS	0x060000
+#define MCH_REVISION	2
+
 static uint64_t host_monotonic(void *opaque)
 {
 	return clock_ns();
@@ -65,7 +72,7 @@ static struct irq_pin pin(const struct q35 *q, unsigned int gsi)
 	return (struct irq_pin){ .set = q->host.irq, .opaque = q->host.opaque, .gsi = gsi };
 }
 
-static int connect_ports(struct q35 *q)
+static int connect(struct q35 *q)
 {
 	struct bus *bus = q->host.bus;
 
@@ -75,7 +82,8 @@ static int connect_ports(struct q35 *q)
 	       bus_add_ports(bus, I8042_DATA, 1, &i8042_data_ops, &q->kbc) ?:
 	       bus_add_ports(bus, I8042_STATUS, 1, &i8042_status_ops, &q->kbc) ?:
 	       bus_add_ports(bus, RESET_FAST, 1, &reset_fast_ops, &q->kbc) ?:
-	       bus_add_ports(bus, RESET_CONTROL, 1, &reset_control_ops, &q->kbc);
+	       bus_add_ports(bus, PCI_CONFIG_PORT, PCI_CONFIG_PORTS, &pci_config_ops, &q->pci) ?:
+	       bus_add_mmio(bus, PCI_ECAM_BASE, PCI_ECAM_SIZE, &pci_ecam_ops, &q->pci);
 }
 
 int q35_create(struct q35 *q, const struct q35_host *host, const struct uart_host *console, struct vmm_err *err)
@@ -110,14 +118,17 @@ int q35_create(struct q35 *q, const struct q35_host *host, const struct uart_hos
 	irq = pin(q, ACPI_SCI_IRQ);
 	pm_init(&q->pm, &irq, &pm_host);
 	i8042_init(&q->kbc, &line);
-	ret = connect_ports(q);
+	pci_host_init(&q->pci, &reset_control_ops, &q->kbc);
+	pci_function_init(&q->mch, MCH_VENDOR, MCH_DEVICE, MCH_CLASS, MCH_REVISION);
+	ret = pci_host_add(&q->pci, MCH_DEVFN, &q->mch) ?: connect(q);
 	if (ret) {
-		err_set(err, "two devices at one port: %s", strerror(-ret));
+		err_set(err, "two devices at one place: %s", strerror(-ret));
 		goto err_devices;
 	}
 	return 0;
 
 err_devices:
+	pci_host_destroy(&q->pci);
 	i8042_destroy(&q->kbc);
 	pm_destroy(&q->pm);
 	rtc_destroy(&q->rtc);
@@ -131,6 +142,7 @@ err_rtc_timer:
 
 void q35_destroy(struct q35 *q)
 {
+	pci_host_destroy(&q->pci);
 	i8042_destroy(&q->kbc);
 	pm_destroy(&q->pm);
 	rtc_destroy(&q->rtc);
@@ -147,6 +159,7 @@ void q35_reset(struct q35 *q)
 	rtc_reset(&q->rtc);
 	pm_reset(&q->pm);
 	i8042_reset(&q->kbc);
+	pci_host_reset(&q->pci);
 }
 
 uint64_t q35_write_tables(struct q35 *q, struct vmm_err *err)

@@ -11,6 +11,7 @@
 #include "../hw/rtc.h"
 #include "../hw/uart.h"
 #include "../loop.h"
+#include "../pci/pci.h"
 
 /* What the board needs from the VM it is in. The functions may be called from any vCPU thread. */
 struct q35_host {
@@ -31,6 +32,8 @@ struct q35 {
 	struct rtc rtc;
 	struct pm pm;
 	struct i8042 kbc;
+	struct pci_host pci;
+	struct pci_function mch;	/* memory controller hub: the host bridge */
 	struct loop_timer rtc_timer, pm_timer;
 };
 
