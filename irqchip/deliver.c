@@ -23,7 +23,7 @@ static void accept_fixed(struct lapic *l, u8 vector, bool level)
 		host_fetch_and(&l->reg[APIC_TMR + word], ~bit);
 	if (host_fetch_or(&l->reg[APIC_IRR + word], bit) & bit)
 		return;		/* still requested: whoever set the bit tells the vCPU */
-	host_store_release(&l->irr_pending, 1);	/* pairs with the fence in irr_clear() */
+	host_store_release(&l->irr_pending, 1);	/* pairs with the exchange in irr_clear() */
 	l->chip->sink->lapic_event(l->owner);
 }
 

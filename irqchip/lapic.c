@@ -76,9 +76,8 @@ static void update_ppr(struct lapic *l)
 static void irr_clear(struct lapic *l, unsigned int vector)
 {
 	host_fetch_and(&l->reg[APIC_IRR + vector / 32], ~(1U << (vector % 32)));
-	host_store_relaxed(&l->irr_pending, 0);
 	/* The hint may only stay 0 if IRR is seen empty after it; pairs with the release in accept_fixed(). */
-	host_mb();
+	host_xchg(&l->irr_pending, 0);
 	if (highest_bit(&l->reg[APIC_IRR]) >= 0)
 		host_store_relaxed(&l->irr_pending, 1);
 }
