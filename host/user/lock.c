@@ -96,7 +96,7 @@ void host_spin_unlock(struct host_spinlock *l)
 	word_unlock(&l->word);
 }
 
-#ifdef HV_DEBUG
+#if defined(HV_DEBUG) || defined(HOST_SANITIZE)
 static void check_owner(const u32 *owner, const char *what, void *site)
 {
 	static void *seen[256];

@@ -96,7 +96,9 @@ int host_process_init(void)
 	page = get_token_page();
 	if (host_load_acquire(&page->token) > BUSY || !claim(&page->token))
 		return 0;
+	/* here, because a vCPU thread's system call filter may forbid what measuring needs */
 	host_clock_init();
+	host_tsc_khz();
 	ret = host_fault_init();
 	if (!ret)
 		ret = host_service_start();

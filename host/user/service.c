@@ -178,15 +178,10 @@ int host_service_start(void)
 	return ret;
 }
 
+/* The child's copies of the descriptors stay open: by now their numbers may belong to files of the client's. */
 void host_service_after_fork(void)
 {
 	host_mutex_init(&start_lock);
-	if (!service.running)
-		return;
 	service.running = false;
 	service.self = 0;
-	/* the child's copies; the parent's stay */
-	close_if(service.epoll_fd);
-	close_if(service.timer_fd);
-	close_if(service.wake_fd);
 }

@@ -23,7 +23,7 @@
 #define KSA_RESETHAND	0x80000000ULL
 #define DFL		0ULL
 #define IGN		1ULL
-#define MAX_DEFERRED	8
+#define MAX_DEFERRED	4	/* thread-local space is scarce when the library is loaded late */
 
 #define TLS __thread __attribute__((tls_model("initial-exec")))
 
