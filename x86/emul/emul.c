@@ -170,6 +170,8 @@ void emul_begin(struct emul *e)
 }
 
 #define DR6_BS	BIT_ULL(14)
+/* flags that decide what memory may be accessed or how code decodes */
+#define MODE_FLAGS (X86_FLAG_AC | X86_FLAG_VM | X86_FLAG_IOPL)
 
 static void commit(struct emul *e, bool again)
 {
@@ -187,6 +189,8 @@ static void commit(struct emul *e, bool again)
 		if (!(e->retire & RETIRE_KEEP_RF))
 			e->rflags &= ~X86_FLAG_RF;
 	}
+	if (unlikely((st->rflags ^ e->rflags) & MODE_FLAGS))
+		e->retire |= RETIRE_MODE;
 	st->rflags = e->rflags | X86_FLAG_FIXED;
 	st->shadow_sti = !!(e->retire & RETIRE_STI);
 	st->shadow_movss = !!(e->retire & RETIRE_MOVSS);
