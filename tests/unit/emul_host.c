@@ -426,7 +426,8 @@ static void catch_signals(void)
 {
 	static const int signals[] = { SIGSEGV, SIGILL, SIGFPE, SIGBUS, SIGTRAP };
 	struct sigaction sa = { .sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_NODEFER | SA_ONSTACK };
-	stack_t ss = { .ss_sp = malloc(65536), .ss_size = 65536 };
+	static char stack[65536];
+	stack_t ss = { .ss_sp = stack, .ss_size = sizeof(stack) };
 	unsigned int i;
 
 	sigaltstack(&ss, NULL);
