@@ -80,9 +80,7 @@ static const struct { const char *what, *name, *why; } on_purpose[] = {
 	{ "mnemonic", "wbinvd", "F3 0F 09 is WBNOINVD, which Debian's Zydis 4.0.0 does not know whatever it was told" },
 	{ "register operand missing", "nop", "hint NOPs have one operand" },
 	{ "register size", "lsl", "16 bits of the source are used" },
-	{ "register size", "lar", "the same" },
 	{ "register size", "movsxd", "with 66 the source has 32 bits (host), of which 16 are kept" },
-	{ "memory size", "lsl", "16 bits of the source are used" },
 	{ "flags written", "vm*", "Zydis lists what the entered guest's RFLAGS may bring" },
 	{ "flags written", "vptest", "Zydis forgets that OF, AF, PF and SF are cleared, unlike for PTEST" },
 	{ "flags written", "vtestp*", "the same" },
@@ -94,7 +92,6 @@ static const struct { const char *what, *name, *why; } on_purpose[] = {
 	{ "flags read", "scas*", "the same" },
 	{ "flags read", "int*", "the whole of RFLAGS is pushed" },
 	{ "flags read", "syscall", "the whole of RFLAGS goes to R11" },
-	{ "flags written", "syscall", "cleared as SFMASK says" },
 	{ "flags written", "mov", "to and from CR and DR: undefined by the SDM" },
 	{ "memory size", "fxsave*", "512 bytes do not fit mem_size: 0, as for the XSAVE family" },
 	{ "memory size", "fxrstor*", "the same" },
@@ -104,8 +101,6 @@ static const struct { const char *what, *name, *why; } on_purpose[] = {
 	{ "memory size", "prefetch*", "the same" },
 	{ "memory size", "invlpg", "the same" },
 	{ "memory size", "nop", "the same" },
-	{ "memory access", "nop", "the same" },
-	{ "register access", "nop", "the same" },
 	{ "register size", "nop", "the same" },
 	{ "privilege", "lgdt", "missing in Zydis" },
 	{ "privilege", "*gi", "SVM's CLGI and STGI: missing in Zydis" },
@@ -114,7 +109,6 @@ static const struct { const char *what, *name, *why; } on_purpose[] = {
 	{ "register access", "bs*", "the destination keeps its value if the source is 0: read and written" },
 	{ "register access", "cmov*", "the same, if the condition is false" },
 	{ "register access", "lar", "the same, if the selector is bad" },
-	{ "register access", "lsl", "the same" },
 	{ "alignment", "movups", "unaligned access is what they are for; Zydis names the class of their neighbours" },
 	{ "alignment", "movupd", "the same" },
 	{ "alignment", "movdqu", "the same" },
@@ -412,7 +406,7 @@ static const char *compare_flags(const struct insn *insn, const ZydisDecodedInst
 	static const ZydisAccessedFlags none;
 	const ZydisAccessedFlags *f = z->cpu_flags ? z->cpu_flags : &none;
 
-	bool zero_count = (insn->family == FAM_INT && !insn->flags_written && !insn->flags_maybe &&
+	bool zero_count = (insn->family == FAM_INT && insn->nr_opnd && !insn->flags_written && !insn->flags_maybe &&
 			   insn->opnd[insn->nr_opnd - 1].kind == OPND_IMM &&
 			   !(insn->imm & (insn->opsize == 8 ? 63 : 31)));
 

@@ -31,7 +31,7 @@ enum opnd_kind {
 	OPND_NONE,
 	OPND_GPR,	/* .reg 0-15; .high8: AH CH DH BH (.reg then 0-3) */
 	OPND_MEM,	/* the instruction's one memory operand, described in struct insn */
-	OPND_IMM,	/* insn.imm (sign- or zero-extended as the instruction uses it) */
+	OPND_IMM,	/* insn.imm: sign-extended to 64 bits; zero-extended: I/O ports, INT, counts, RET's, SSE's imm8 */
 	OPND_IMM2,	/* insn.imm2: ENTER's level, far pointer's selector, EXTRQ's second byte */
 	OPND_REL,	/* insn.imm: displacement from the end of the instruction */
 	OPND_VEC,	/* XMM or YMM .reg 0-15, .size 16 or 32 (or scalar's size where only that is touched) */
@@ -49,7 +49,7 @@ struct opnd {
 	u8 reg;
 	u8 size;	/* bytes; memory operands that are not data (LEA, INVLPG): 0; up to 255; FXSAVE-like: 0 */
 	u8 access : 2;	/* OPND_R | OPND_W */
-	u8 high8 : 1;
+	u8 high8 : 1;	/* AH CH DH BH as .reg 0-3 */
 	u8 implicit : 1;/* not encoded in the instruction: AL in IN, CL in SHL, RDX:RAX in MUL (one opnd each) */
 	u8 field : 3;	/* enum opnd_field: where a register operand is encoded, for re-emission */
 };
@@ -83,7 +83,10 @@ enum opnd_field { FIELD_NONE, FIELD_REG, FIELD_RM, FIELD_VVVV, FIELD_OPCODE, FIE
 #define INSN_CC_MASK	0xf0000	/* condition code for Jcc, SETcc, CMOVcc: INSN_CC(insn) */
 #define INSN_CC(i)	(((i)->attr & INSN_CC_MASK) >> 16)
 
-/* CPUID features that make the instruction exist; the user compares with the guest's policy. */
+/*
+ * CPUID features that make the instruction exist; the user compares with the guest's policy. VEX forms (enc) of
+ * AES, PCLMUL, GFNI, FMA, F16C, VAES, VPCLMUL need AVX as well; FEAT_3DNOWPF PREFETCH exists with LM too.
+ */
 enum insn_feature {
 	FEAT_BASE, FEAT_X87, FEAT_CMOV, FEAT_MMX, FEAT_SSE, FEAT_SSE2, FEAT_SSE3, FEAT_SSSE3, FEAT_SSE41, FEAT_SSE42,
 	FEAT_SSE4A, FEAT_POPCNT, FEAT_LZCNT, FEAT_MOVBE, FEAT_AES, FEAT_PCLMUL, FEAT_SHA, FEAT_BMI1, FEAT_BMI2,
@@ -108,17 +111,19 @@ struct insn {
 	u8 enc;			/* enum insn_encoding */
 	u8 map;			/* 0: one byte, 1: 0F, 2: 0F38, 3: 0F3A */
 	u8 opcode;
-	u8 mand;		/* mandatory prefix of the opcode: 0, 0x66, 0xf3, 0xf2 (VEX.pp likewise) */
+	u8 mand;		/* mandatory prefix of the opcode: 0, 0x66, 0xf3, 0xf2 (VEX.pp likewise); 66 is then no operand size */
 	u8 pfx;			/* PFX_* */
 	u8 rex;			/* 0 or 0x40-0x4f; for VEX the equivalent W R X B bits | 0x40 */
 	u8 vex_l;		/* VEX.L */
 	u8 vvvv;		/* VEX.vvvv, uninverted */
-	u8 opsize;		/* effective operand size in bytes: 1 (byte forms), 2, 4, 8 */
+	u8 opsize;		/* effective operand size in bytes: 1 (byte forms), 2, 4, 8; near branches in 64-bit mode: 8 whatever
+				 * 66 says, as Intel does (AMD truncates RIP; nobody encodes it) */
 	u8 addrsize;		/* 2, 4, 8 */
 	u8 has_modrm, modrm;
 	/* the memory operand, if has_mem (also for moffs, string and XLAT operands? no: only ModRM and moffs forms) */
 	u8 has_mem;
-	u8 seg;			/* enum x86_sreg used by the memory operand, after override and default (SS for rSP/rBP) */
+	u8 seg;			/* enum x86_sreg used by the memory operand, after override and default (SS for rSP/rBP); without
+				 * one the override or DS: the source of MOVS, LODS, OUTS, XLAT, MASKMOVDQU, MONITOR ... */
 	u8 base, index;		/* 0-15, INSN_BASE_NONE, base also INSN_BASE_RIP (disp is then relative to the end) */
 	u8 scale;		/* shift 0-3 */
 	u8 mem_size;		/* bytes read or written; 0: not data or not fixed */
