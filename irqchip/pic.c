@@ -157,11 +157,6 @@ int pic_ack(struct irqchip *c, struct eoi_list *eoi)
 	return vector;
 }
 
-bool pic_pending(const struct irqchip *c)
-{
-	return c->pic_output;
-}
-
 static void init_word1(struct irqchip *c, unsigned int chip, u8 val, struct eoi_list *eoi)
 {
 	struct kvm_pic_state *s = &c->pic[chip].s;

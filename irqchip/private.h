@@ -193,7 +193,6 @@ void pic_reset(struct irqchip *c);
 int pic_set_pin(struct irqchip *c, unsigned int pin, unsigned int source, bool level);
 bool pic_port(struct irqchip *c, u16 port, u8 *val, bool write, struct eoi_list *eoi);
 int pic_ack(struct irqchip *c, struct eoi_list *eoi);
-bool pic_pending(const struct irqchip *c);
 void pic_get(const struct irqchip *c, unsigned int chip, struct kvm_pic_state *s);
 void pic_set(struct irqchip *c, unsigned int chip, const struct kvm_pic_state *s);
 void ioapic_reset(struct irqchip *c);

@@ -43,8 +43,11 @@ static void registers(void **state)
 	assert_false(irqchip_mmio(chip, 0xfec00100, &val, 4, false));
 	assert_false(irqchip_mmio(chip, 0xfec000fe, &val, 4, false));
 	assert_false(irqchip_mmio(chip, 0xfebfffff, &val, 1, false));
+	assert_int_equal(ioapic_rd(0x08), 0);			/* between the registers and the table */
 	/* narrow and wide reads */
 	ioapic_rd(0x01);
+	assert_true(irqchip_mmio(chip, 0xfec00000, &val, 4, false));
+	assert_int_equal(val, 1);
 	assert_true(irqchip_mmio(chip, 0xfec00010, buf, 1, false));
 	assert_int_equal(buf[0], 0x11);
 	assert_true(irqchip_mmio(chip, 0xfec00012, buf, 1, false));

@@ -27,6 +27,7 @@ static void reset_state(void **state)
 	for (i = 0; i < ARRAY_SIZE(row); i++)
 		assert_int_equal(rd(1, row[i].off), row[i].val);
 	assert_int_equal(rd(1, 0x20), 1 << 24);
+	assert_int_equal(rd(1, 0x90), 0);
 	assert_int_equal(lapic_base_msr(cpus[1].l), 0xfee00800);
 	assert_int_equal(lapic_base_msr(cpus[0].l), 0xfee00900);
 	assert_int_equal(rd(0, 0x350), 0x700);		/* KVM: the boot CPU listens to the 8259s */
@@ -72,6 +73,30 @@ static void base_transitions(void **state)
 	assert_int_equal(val, 1);
 	assert_int_equal(lapic_msr_read(l, 0x80d, &val), 0);
 	assert_int_equal(val, 1 << 1);
+}
+
+/* 11.12.5.2: INIT leaves x2APIC mode and its ids alone */
+static void init_in_x2apic(void **state)
+{
+	struct lapic *l = cpus[3].l;
+	u64 val;
+
+	x2apic_all();
+	assert_int_equal(lapic_msr_write(l, 0x808, 0x40), 0);
+	lapic_reset(l, true);
+	assert_true(lapic_x2apic(l));
+	assert_int_equal(lapic_msr_read(l, 0x802, &val), 0);
+	assert_int_equal(val, 3);
+	assert_int_equal(lapic_msr_read(l, 0x80d, &val), 0);
+	assert_int_equal(val, 1 << 3);
+	assert_int_equal(lapic_msr_read(l, 0x808, &val), 0);
+	assert_int_equal(val, 0);
+	assert_int_equal(lapic_msr_read(l, 0x80f, &val), 0);
+	assert_int_equal(val, 0xff);
+	/* power-up does not */
+	lapic_reset(l, false);
+	assert_int_equal(lapic_base_msr(l), 0xfee00800);
+	assert_int_equal(rd(3, 0x20), 3 << 24);
 }
 
 /* An id above 15 is in a cluster of its own number: 11.12.10.2 */
@@ -281,6 +306,12 @@ static void destinations_xapic(void **state)
 	icr(0, 0x4800 | 0x77, 0xff);
 	for (c = 0; c < MAX_CPUS; c++)
 		assert_int_equal(take(c), 0x77);
+	/* a model that does not exist matches nothing but broadcasts */
+	wr(1, 0xe0, 0x50000000);
+	icr(0, 0x4800 | 0x77, 0x12);
+	assert_int_equal(take(1), -1);
+	icr(0, 0x4800 | 0x77, 0xff);
+	assert_int_equal(take(1), 0x77);
 }
 
 /* 11.12.9, 11.12.10 */
@@ -500,6 +531,18 @@ static void timer_periodic(void **state)
 	fake_advance(period);
 	assert_int_equal(take(1), 0x50);
 	assert_int_equal(fake_next_timer(), 0);
+	/* the other way round the next expiry starts the periods */
+	wr(1, TMICT, period);
+	start = fake_now;
+	fake_advance(1000);
+	wr(1, LVTT, 0x20050);
+	fake_advance(2 * period);
+	assert_int_equal(take(1), 0x50);
+	assert_int_equal(fake_next_timer(), start + 3 * period);
+	/* overdue, the timer's thread not there yet: the count is that of the round in which we are */
+	fake_now = start + 4 * period + 600;
+	assert_int_equal(rd(1, TMCCT), period - 600);
+	fake_run_timers();
 	/* the shortest period the host bears is 200 us */
 	wr(1, LVTT, 0x20050);
 	wr(1, TMICT, 1);
@@ -621,6 +664,17 @@ static void state_page(void **state)
 	fake_advance(1000000);
 	assert_int_equal(take(2), 0x50);
 
+	/* a periodic timer caught at 0 starts its round again, a one-shot timer is over */
+	val = 0;
+	memcpy(s.regs + 0x390, &val, 4);
+	assert_int_equal(lapic_set_state(cpus[2].l, &s), 0);
+	assert_int_equal(rd(2, TMCCT), 1000000);
+	val = 0x50;
+	memcpy(s.regs + LVTT, &val, 4);
+	assert_int_equal(lapic_set_state(cpus[2].l, &s), 0);
+	assert_int_equal(rd(2, TMCCT), 0);
+	assert_int_equal(fake_next_timer(), 0);
+
 	/* nonsense is cut down, not believed */
 	memset(&s, 0xff, sizeof(s));
 	assert_int_equal(lapic_set_state(cpus[2].l, &s), 0);
@@ -697,7 +751,7 @@ static void out_of_memory(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		TEST(reset_state), TEST(base_transitions), TEST(x2apic_ldr), TEST(priorities), TEST(software_disable),
+		TEST(reset_state), TEST(base_transitions), TEST(init_in_x2apic), TEST(x2apic_ldr), TEST(priorities), TEST(software_disable),
 		TEST(write_masks), TEST(access_sizes), TEST(errors), TEST(destinations_xapic), TEST(destinations_x2apic),
 		TEST(x2apic_msrs), TEST(delivery_modes), TEST(lowest_priority), TEST(events_once), TEST(timer_divide),
 		TEST(timer_periodic), TEST(timer_deadline), TEST(eoi_broadcast), TEST(state_page),

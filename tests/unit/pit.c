@@ -168,6 +168,10 @@ static void latches(void **state)
 	clock_at(0x20);
 	assert_int_equal(inb(0x42), 0x30);
 	assert_int_equal(inb(0x42), 0x30);
+	outb(0x43, 0x80);
+	clock_at(0x21);
+	assert_int_equal(inb(0x42), 0x30);
+	assert_int_equal(inb(0x42), 0x2f);
 	outb(0x43, 0xa4);
 	outb(0x42, 0x50);
 	loaded = fake_now;
