@@ -34,6 +34,13 @@ void soft_flush_space(struct space *s)
 	}
 	s->tlb[0].rtag = s->tlb[0].wtag = TLB_NONE(0);
 	s->nr_filled = 0;
+	soft_forget_stack(s);
+	s->large = 0;
+	soft_flush_fetch(s);
+}
+
+void soft_flush_fetch(struct space *s)
+{
 	if (s->nr_jc > SPACE_MAX_DIRTY) {
 		host_memset(s->jc, 0, sizeof(s->jc));
 	} else {
@@ -43,8 +50,6 @@ void soft_flush_space(struct space *s)
 	s->jc[0].neg_va = -(u64)(1 << JC_SHIFT);
 	s->nr_jc = 0;
 	host_memset(s->itlb, 0, sizeof(s->itlb));
-	soft_forget_stack(s);
-	s->large = 0;
 }
 
 static void current_key(const struct soft_vcpu *sv, struct space_key *k)
@@ -281,7 +286,10 @@ u64 soft_tlb_miss(struct soft_vcpu *sv, u64 va, u32 info)
 	u32 first = HV_PAGE_SIZE - (va & ~HV_PAGE_MASK);
 	u64 host, host2;
 
-	if (likely(len <= first)) {
+	if (unlikely((info & TLBI_ALIGNED) && (va & (len - 1)))) {
+		sv->fault = (struct x86_fault){ .vector = EXC_GP, .has_error = true };
+		x = SX_FAULT;
+	} else if (likely(len <= first)) {
 		x = fill(sv, va, len, write, stack, &host);
 		if (likely(!x))
 			return host;

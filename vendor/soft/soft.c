@@ -139,6 +139,12 @@ static void soft_load(struct vcpu *vcpu)
 	if (sv->space)
 		__asm__ volatile("wrgsbase %0" :: "r"(sv->space));
 	sv->thread = soft_thread();
+	if (unlikely(sv->refetch)) {
+		sv->refetch = false;
+		for (u32 i = 0; i < NR_SPACES; i++)
+			if (sv->spaces[i]->valid)
+				soft_flush_fetch(sv->spaces[i]);
+	}
 }
 
 static void soft_put(struct vcpu *vcpu)
@@ -162,7 +168,12 @@ static void soft_kick(struct vcpu *vcpu)
 
 static void soft_regs_changed(struct vcpu *vcpu, u32 groups)
 {
-	soft_of(vcpu)->mode_dirty = true;
+	struct soft_vcpu *sv = soft_of(vcpu);
+
+	sv->mode_dirty = true;
+	/* outside KVM_RUN: an ioctl of the client's, who may have changed code as well (a debugger, a loader) */
+	if (!sv->thread)
+		sv->refetch = true;
 }
 
 static void soft_request_window(struct vcpu *vcpu, bool intr, bool nmi)

@@ -195,6 +195,7 @@ struct soft_vcpu {
 	void *recover[5];
 	bool armed;
 	bool mode_dirty;
+	bool refetch;			/* the client was at work between two runs: it may have written to code */
 	bool interpret;			/* this mode is left to the emulator */
 	bool want_intr_window, want_nmi_window;
 	bool flush_all;			/* set with REVOKE overflow */
@@ -264,6 +265,8 @@ extern const u8 soft_exit_common[], soft_tlb_thunk[];
 /* ---- mmu.c ---- */
 void soft_space_select(struct soft_vcpu *sv);
 void soft_flush_space(struct space *s);
+/* Forget which code stands where, so that each page is checked again before anything of it runs. */
+void soft_flush_fetch(struct space *s);
 void soft_forget_stack(struct space *s);
 void soft_flush_all(struct soft_vcpu *sv);
 void soft_flush_page(struct soft_vcpu *sv, gva_t va);
@@ -273,6 +276,7 @@ u64 soft_tlb_miss(struct soft_vcpu *sv, u64 va, u32 info);
 #define TLBI_LEN	0xffff
 #define TLBI_WRITE	0x10000
 #define TLBI_STACK	0x20000	/* fill the stack entry; #SS for non-canonical */
+#define TLBI_ALIGNED	0x80000	/* #GP(0) for a misaligned address, before any page fault */
 #define TLBI_FLAGS_T2	0x40000	/* the guest's arithmetic flags are in scratch[2], not in the host's */
 /* Host pointer for one access inside a page, for C code of the vendor: NULL if it is not plain memory or faults
  * (*fault then tells: 0 go to the emulator, 1 sv->fault set). */

@@ -70,8 +70,8 @@ static void stub_insn(struct stub *s, const struct insn *in)
 		em_op_rm(e, &op, reg, &HMEM(VEC_BASE_REG, 0));
 	else
 		em_op_rr(e, &op, reg, rm);
-	for (u32 i = 0; i < in->imm_size; i++)
-		em_u8(e, in->bytes[in->imm_off + i]);
+	for (u32 i = in->imm_off; in->imm_size && i < in->len; i++)
+		em_u8(e, in->bytes[i]);
 }
 
 /* rdi = vec_gpr, rsi = buffer, rdx = &vec_flags */
@@ -158,6 +158,134 @@ static int check_xrstor(struct soft_vcpu *sv, struct emul *e, const u8 *buf)
 	return 0;
 }
 
+/* ---- masked stores and loads, gathers: element by element ------------------------------------------------------ */
+
+/* vmovdqu [rsi], ymm / ymm, [rsi]; XMM and MMX forms for hosts and operands without the upper half */
+static void move_vec(struct soft_vcpu *sv, u8 reg, u8 *buf, bool load, u8 size)
+{
+	struct emitter e = { .p = sv->vec.rw, .end = sv->vec.rw + sv->vec.size, .rx_delta = sv->vec.rx - sv->vec.rw };
+	struct hop op = { .vex = true, .map = 1, .pp = 2, .l = size == 32, .opcode = load ? 0x6f : 0x7f };
+
+	if (size == 8)
+		op = (struct hop){ .map = 1, .opcode = load ? 0x6f : 0x7f };		/* movq mm */
+	else if (size == 16 && !load)
+		op = (struct hop){ .prefix = { 0xf3 }, .map = 1, .opcode = 0x7f };	/* movdqu */
+	em_op_rm(&e, &op, reg, &HMEM(VEC_BASE_REG, 0));
+	sv->vec_end = em_rx(&e);
+	em_u8(&e, 0xc3);
+	((void (*)(u64 *, u8 *))sv->vec.rx)(sv->vec_gpr, buf);
+}
+
+static int byte_mask_store(struct soft_vcpu *sv, struct emul *e)
+{
+	const struct insn *in = &e->insn;
+	u8 size = in->op == OP_MASKMOVQ ? 8 : 16;
+	u8 reg = ((in->modrm >> 3) & 7) | (in->rex & 4 ? 8 : 0), rm = (in->modrm & 7) | (in->rex & 1 ? 8 : 0);
+	u64 rdi = e->gpr[X86_RDI];
+	u8 data[32], mask[32];
+
+	if (in->addrsize == 4)
+		rdi = (u32)rdi;
+	if (size == 8) {
+		reg &= 7;
+		rm &= 7;
+	}
+	rdi += in->seg == X86_FS || in->seg == X86_GS ? sv->st.seg[in->seg].base : 0;
+	move_vec(sv, reg, data, false, size);
+	move_vec(sv, rm, mask, false, size);
+	for (u32 i = 0; i < size; i++) {
+		int ret = mask[i] & 0x80 ? copy(e, rdi + i, &data[i], 1, true) : 0;
+
+		if (ret)
+			return ret;
+	}
+	return 0;
+}
+
+/* VMASKMOVPS/PD, VPMASKMOVD/Q: the mask's elements are in VEX.vvvv, the data in the register field. */
+static int element_mask(struct soft_vcpu *sv, struct emul *e, gva_t gva)
+{
+	const struct insn *in = &e->insn;
+	u32 size = in->vex_l ? 32 : 16;
+	u32 each = in->op == OP_VMASKMOVPD || (in->op == OP_VPMASKMOVQ) ? 8 : 4;
+	u8 reg = ((in->modrm >> 3) & 7) | (in->rex & 4 ? 8 : 0);
+	bool store = in->mem_access & OPND_W;
+	u8 data[32] = { 0 }, mask[32];
+
+	move_vec(sv, in->vvvv, mask, false, size);
+	/* all elements must be accessible before the first one is written */
+	for (u32 i = 0; i < size && store; i += each) {
+		u32 user = e->st->cpl == 3 ? WALK_USER : 0;
+		int ret = mask[i + each - 1] & 0x80 ?
+			  e->ops->read(e, gva + i, data, each, WALK_WRITE | user) : 0;
+
+		if (ret)
+			return ret;
+	}
+	if (store)
+		move_vec(sv, reg, data, false, size);
+	for (u32 i = 0; i < size; i += each) {
+		int ret = mask[i + each - 1] & 0x80 ? copy(e, gva + i, &data[i], each, store) : 0;
+
+		if (ret)
+			return ret;
+	}
+	if (!store)
+		move_vec(sv, reg, data, true, size);
+	return 0;
+}
+
+/*
+ * VGATHER*, VPGATHER*: a fault leaves the elements before it done and their mask bits clear. SDM 2C, VGATHERDPD.
+ * gva holds base + displacement; the index vector comes on top.
+ */
+static int gather(struct soft_vcpu *sv, struct emul *e, gva_t gva)
+{
+	const struct insn *in = &e->insn;
+	u32 each = in->rex & 8 ? 8 : 4, ieach = in->opcode & 1 ? 8 : 4, size = in->vex_l ? 32 : 16;
+	u32 n = size / max(each, ieach);
+	u8 reg = ((in->modrm >> 3) & 7) | (in->rex & 4 ? 8 : 0);
+	u8 data[32], mask[32], index[32];
+	int ret = 0;
+
+	if (reg == in->vvvv || reg == in->index || in->index == in->vvvv)
+		return raise(e, EXC_UD, false);
+	move_vec(sv, reg, data, false, size);
+	move_vec(sv, in->vvvv, mask, false, size);
+	move_vec(sv, in->index, index, false, size);
+	/* the mask counts by sign bits: spread them first */
+	for (u32 i = 0; i < n; i++)
+		host_memset(mask + i * each, mask[i * each + each - 1] & 0x80 ? 0xff : 0, each);
+	for (u32 i = 0; i < n && !ret; i++) {
+		s64 x = 0;
+		gva_t a;
+
+		if (!mask[i * each])
+			continue;
+		if (ieach == 4) {
+			s32 d;
+
+			__builtin_memcpy(&d, index + i * 4, 4);
+			x = d;
+		} else {
+			__builtin_memcpy(&x, index + i * 8, 8);
+		}
+		a = gva + ((u64)x << in->scale);
+		if (in->addrsize == 4)
+			a = (u32)a;
+		ret = copy(e, a, data + i * each, each, false);
+		if (!ret)
+			host_memset(mask + i * each, 0, each);
+	}
+	if (!ret) {
+		host_memset(mask, 0, sizeof(mask));
+		host_memset(data + n * each, 0, sizeof(data) - n * each);
+	}
+	move_vec(sv, reg, data, true, size);
+	move_vec(sv, in->vvvv, mask, true, size);
+	return ret;
+}
+
 int soft_vector(struct vcpu *vcpu, struct emul *e, gva_t gva)
 {
 	struct soft_vcpu *sv = soft_of(vcpu);
@@ -168,7 +296,13 @@ int soft_vector(struct vcpu *vcpu, struct emul *e, gva_t gva)
 	int ret;
 
 	if (in->attr & INSN_VSIB)
-		return -ENOSYS;
+		return gather(sv, e, gva);
+	switch (in->op) {
+	case OP_MASKMOVQ: case OP_MASKMOVDQU: case OP_VMASKMOVDQU:
+		return byte_mask_store(sv, e);
+	case OP_VMASKMOVPS: case OP_VMASKMOVPD: case OP_VPMASKMOVD: case OP_VPMASKMOVQ:
+		return element_mask(sv, e, gva);
+	}
 	if (in->has_mem) {
 		ret = state_size(sv, e, gva, &len);
 		if (ret)

@@ -55,6 +55,27 @@ static int decode_block(struct trans *t, const u8 *page, u32 off)
 	return DECODE_OK;
 }
 
+/*
+ * Flags that the instruction certainly gives a new value. Where the manual leaves one undefined, processors often
+ * keep the old one, so that it must still be right.
+ */
+static u16 flags_killed(const struct insn *in)
+{
+	switch (in->op) {
+	case OP_MUL: case OP_IMUL1: case OP_IMUL:
+		return X86_FLAG_CF | X86_FLAG_OF;
+	case OP_BSF: case OP_BSR:
+		return X86_FLAG_ZF;
+	case OP_TZCNT: case OP_LZCNT:
+		return X86_FLAG_CF | X86_FLAG_ZF;
+	case OP_BT: case OP_BTS: case OP_BTR: case OP_BTC:
+		return X86_FLAG_CF;
+	case OP_DIV: case OP_IDIV:
+		return 0;
+	}
+	return in->flags_written;
+}
+
 /* Which of the flags in @want does the code at page + off read before it writes them? Looks a few instructions far. */
 static u16 flags_wanted(const u8 *page, s64 off, u16 want)
 {
@@ -68,7 +89,7 @@ static u16 flags_wanted(const u8 *page, s64 off, u16 want)
 		want &= ~in.flags_read;
 		if (in.family == FAM_SYSTEM)
 			return read | want;
-		want &= ~in.flags_written;
+		want &= ~flags_killed(&in);
 		off += in.len;
 		if (in.family == FAM_FLOW || (in.attr & INSN_ENDS_BLOCK))
 			return read | want;
@@ -103,7 +124,7 @@ static void find_liveness(struct trans *t, const u8 *page, s64 next_off)
 		if (in->family == FAM_SYSTEM || in->family == FAM_STRING)
 			live = X86_FLAGS_ARITH;	/* C may look at them */
 		else
-			live = (live & ~in->flags_written) | (in->flags_read & X86_FLAGS_ARITH);
+			live = (live & ~flags_killed(in)) | (in->flags_read & X86_FLAGS_ARITH);
 	}
 	t->live[0] = live & X86_FLAGS_ARITH;
 }

@@ -20,12 +20,6 @@ static bool writes_all(const struct insn *in, const struct opnd *o)
 				in->op == OP_MOVSXD || in->family == FAM_SSE || in->family == FAM_AVX);
 }
 
-/* Flags that must survive the address check of instruction i. */
-static u16 flags_over_check(const struct trans *t, const struct insn *in)
-{
-	return (t->live[t->i + 1] & ~in->flags_written) | (in->flags_read & X86_FLAGS_ARITH);
-}
-
 /* An access that most likely hits the stack's page: it has a TLB entry of its own. */
 static bool on_stack(const struct insn *in)
 {
@@ -77,8 +71,9 @@ static void reemit(struct trans *t, const struct insn *in, const struct gslot *r
 			em_u8(e, 0x0f);
 		em_u8(e, (op.opcode & ~7) | (b & 7));
 	}
-	for (unsigned int i = 0; i < in->imm_size; i++)
-		em_u8(e, in->bytes[in->imm_off + i]);
+	/* immediates are the end of the instruction */
+	for (unsigned int i = in->imm_off; in->imm_size && i < in->len; i++)
+		em_u8(e, in->bytes[i]);
 }
 
 static bool implied(const struct opnd *o)
@@ -103,7 +98,7 @@ static bool generic_high8(struct trans *t, const struct insn *in)
 	struct gslot slot[2] = { { 0 } };
 	const struct gslot *reg = NULL, *rm = NULL;
 	struct hmem mem;
-	bool use_rcx = false;
+	bool use_rcx = has_implicit(in, X86_RCX), store_rcx = false;
 
 	if (in->enc == ENC_VEX || !in->has_modrm)
 		return false;
@@ -120,6 +115,7 @@ static bool generic_high8(struct trans *t, const struct insn *in)
 		/* encoded number: AH is 4 .. */
 		if (o->reg == X86_RCX) {
 			use_rcx = true;
+			store_rcx |= o->access & OPND_W;
 			s->host = o->high8 ? 4 + H_RCX : H_RCX;
 		} else if (o->high8) {
 			s->host = 4 + o->reg;
@@ -138,16 +134,32 @@ static bool generic_high8(struct trans *t, const struct insn *in)
 
 		if (use_rcx || !in->mem_size || !trans_ea(t, in))
 			return false;
-		a = trans_access(t, in->mem_size, in->mem_access & OPND_W, flags_over_check(t, in), false);
+		a = trans_access(t, in->mem_size, in->mem_access & OPND_W, trans_flags_before(t), false);
 		em_lea(&t->e, 8, T0, a.m);
 		mem = HMEM(T0, 0);
 	}
 	if (use_rcx)
 		em_mov_rr(&t->e, 8, H_RCX, H_R13);
 	reemit(t, in, reg, rm, NULL, NULL, in->has_mem ? &mem : NULL, false);
-	if (use_rcx)
+	if (store_rcx)
 		em_mov_rr(&t->e, 8, H_R13, H_RCX);
 	return true;
+}
+
+static bool waits_for_x87(const struct insn *in)
+{
+	if (in->family == FAM_X87)
+		return in->op != OP_FNSTCW && in->op != OP_FNSTSW && in->op != OP_FNSTENV && in->op != OP_FNSAVE;
+	for (unsigned int i = 0; i < in->nr_opnd; i++)
+		if (in->opnd[i].kind == OPND_MMX)
+			return true;
+	return false;
+}
+
+/* SSE4.2 string compares that leave an index in ECX. */
+static bool index_result(const struct insn *in)
+{
+	return in->op == OP_PCMPISTRI || in->op == OP_PCMPESTRI || in->op == OP_VPCMPISTRI || in->op == OP_VPCMPESTRI;
 }
 
 bool trans_generic(struct trans *t, const struct insn *in)
@@ -155,7 +167,7 @@ bool trans_generic(struct trans *t, const struct insn *in)
 	struct emitter *e = &t->e;
 	struct gslot slot[3] = { { 0 } };
 	const struct gslot *reg = NULL, *rm = NULL, *vvvv = NULL, *opc = NULL;
-	bool force_rex = false, cl = has_implicit(in, X86_RCX);
+	bool force_rex = false, cl = has_implicit(in, X86_RCX) || index_result(in);
 	unsigned int n = 0, nspill = 0;
 	struct access a;
 	u8 temps[3], ntemps = 0;
@@ -175,7 +187,7 @@ bool trans_generic(struct trans *t, const struct insn *in)
 		if (o->kind != OPND_GPR)
 			continue;
 		if (implied(o)) {
-			if (o->reg != X86_RAX && o->reg != X86_RDX && !(o->reg == X86_RCX && o->access == OPND_R))
+			if (o->reg != X86_RAX && o->reg != X86_RDX && o->reg != X86_RCX)
 				return false;
 			continue;
 		}
@@ -204,9 +216,12 @@ bool trans_generic(struct trans *t, const struct insn *in)
 	if (in->enc == ENC_VEX)
 		force_rex = false;
 	if (in->has_mem) {
+		/* a pending x87 exception comes before a fault of the address */
+		if (waits_for_x87(in))
+			em_u8(e, 0x9b);
 		if (!in->mem_size || !trans_ea(t, in))
 			return false;
-		a = trans_access(t, in->mem_size, in->mem_access & OPND_W, flags_over_check(t, in),
+		a = trans_access(t, in->mem_size, in->mem_access & OPND_W, trans_flags_before(t),
 				 on_stack(in));
 		if (cl) {
 			/* the count belongs in host CL: fold the address into T2 */
@@ -245,6 +260,8 @@ bool trans_generic(struct trans *t, const struct insn *in)
 	for (unsigned int i = 0; i < n; i++)
 		if (slot[i].spill && (slot[i].o->access & OPND_W))
 			em_mov_mr(e, 8, GPR_MEM(slot[i].o->reg), slot[i].host);
+	if (index_result(in))
+		em_mov_rr(e, 4, H_R13, H_RCX);
 	return true;
 }
 
@@ -339,7 +356,7 @@ static bool trans_bt_mem(struct trans *t, const struct insn *in)
 	struct hop op = { .map = 1, .opcode = in->opcode, .w = in->opsize == 8 };
 	struct access a;
 
-	if (flags_over_check(t, in) || in->opsize < 4 || o->kind != OPND_GPR || !trans_ea(t, in))
+	if (trans_flags_before(t) || in->opsize < 4 || o->kind != OPND_GPR || !trans_ea(t, in))
 		return false;
 	trans_gpr_load(t, 8, T2, o->reg);
 	if (in->opsize == 4)
@@ -362,7 +379,7 @@ static bool trans_cmpxchg16b(struct trans *t, const struct insn *in)
 	if (!trans_ea(t, in))
 		return false;
 	a = trans_access(t, in->op == OP_CMPXCHG16B ? 16 : 8, true,
-			 t->live[t->i + 1] & ~in->flags_written, false);
+			 trans_flags_before(t), false);
 	em_lea(&t->e, 8, T2, a.m);
 	em_mov_rr(&t->e, 8, H_RCX, H_R13);
 	reemit(t, in, NULL, NULL, NULL, NULL, &HMEM(T2, 0), false);

@@ -170,7 +170,8 @@ static struct access access_live(struct trans *t, u32 info, bool stack)
 struct access trans_access(struct trans *t, u32 len, bool write, u16 flags, bool stack)
 {
 	struct emitter *e = &t->e;
-	u32 info = len | (write ? TLBI_WRITE : 0) | (stack ? TLBI_STACK : 0);
+	u32 info = len | (write ? TLBI_WRITE : 0) | (stack ? TLBI_STACK : 0) |
+		   (t->insns[t->i].attr & INSN_ALIGNED || t->insns[t->i].op == OP_CMPXCHG16B ? TLBI_ALIGNED : 0);
 	struct access a;
 
 	if (!flags)
