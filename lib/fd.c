@@ -273,7 +273,7 @@ void fd_duplicated(int old, int new)
 	case ACCESS_BORROWED:
 		return;
 	case ACCESS_COPY:
-		host_store_release(&fd_table[new], (u32)old < FD_TABLE_SIZE ? fd_table[old] : NULL);
+		host_store_release(&fd_table[new], table_get(old));
 		return;
 	case ACCESS_OWN:
 		break;

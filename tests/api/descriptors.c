@@ -207,7 +207,7 @@ static void forked_child_gets_eio(void **state)
 	machine_create(&m, code_hlt, sizeof(code_hlt));
 	pid = fork();
 	if (!pid) {
-		int vm;
+		int vm, kvm = dup(m.kvm);
 
 		alarm(10);
 		if (ioctl(m.vcpu, KVM_RUN, 0UL) != -1 || errno != EIO)
@@ -220,6 +220,10 @@ static void forked_child_gets_eio(void **state)
 		vm = ioctl(m.kvm, KVM_CREATE_VM, 0UL);
 		if (vm < 0 || ioctl(vm, KVM_CREATE_VCPU, 0UL) < 0)
 			_exit(4);
+		close(m.kvm);
+		if (ioctl(kvm, KVM_GET_API_VERSION, 0UL) != KVM_API_VERSION)
+			_exit(5);
+		close(kvm);
 		close(m.vcpu);
 		close(m.vm);
 		_exit(0);
