@@ -22,6 +22,10 @@ endif
 
 WARN := -Wall -Wextra -Werror -Wtype-limits -Wimplicit-fallthrough -Wno-unused-parameter -Wmissing-prototypes \
 	-Wstrict-prototypes -Wno-sign-compare
+# The KVM ABI has headers with entries after them; clang has a warning for just that.
+ifneq ($(findstring clang,$(CC)),)
+WARN += -Wno-gnu-variable-sized-type-not-at-end
+endif
 CFLAGS_ALL := -std=gnu11 -g $(OPT) -fPIC -fvisibility=hidden -fno-strict-aliasing -fno-common $(WARN) \
 	-DANYKVM_VERSION='"$(VERSION)"' $(SAN) $(EXTRA_CFLAGS)
 CPPFLAGS_ALL := -I. -Iinclude -I$(BUILD)/gen $(CPPFLAGS)

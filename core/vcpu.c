@@ -263,7 +263,7 @@ static void sink_lapic_init(void *owner)
 	struct vcpu *v = owner;
 
 	/* An INIT cancels a SIPI that was not taken up yet. SDM 3A 8.4.2 */
-	host_fetch_and(&v->priv->apic_events, ~APIC_EVENT_SIPI);
+	host_fetch_and(&v->priv->apic_events, ~(u32)APIC_EVENT_SIPI);
 	host_fetch_or(&v->priv->apic_events, APIC_EVENT_INIT);
 	vcpu_request(v, REQ_EVENT);
 }
