@@ -56,19 +56,17 @@ static u64 deadline_ns(struct lapic *l)
 /* True: the deadline has passed, the interrupt is due now. l->lock held. */
 static bool start_deadline(struct lapic *l)
 {
-	u64 ns;
+	u64 ns = l->tscdeadline ? deadline_ns(l) : NEVER;
 
-	disarm(l);
-	if (!l->tscdeadline)
-		return false;
-	ns = deadline_ns(l);
-	if (!ns) {
-		host_store_relaxed(&l->tscdeadline, 0);
-		return true;
-	}
-	if (ns != NEVER)
+	if (ns && ns != NEVER) {
 		arm(l, host_monotonic_ns() + ns);
-	return false;
+		return false;
+	}
+	disarm(l);
+	if (ns)
+		return false;
+	host_store_relaxed(&l->tscdeadline, 0);
+	return true;
 }
 
 /** Start counting down from first_count (ticks), then from TMICT if periodic; 0: stop. From the owner's thread. */
@@ -77,7 +75,6 @@ void lapic_timer_start(struct lapic *l, u32 first_count)
 	u64 div = divider(l->reg[APIC_TDCR]), first = first_count * div, now;
 
 	host_spin_lock(&l->lock);
-	disarm(l);
 	if (first && l->reg[APIC_TMICT] && timer_mode(l) <= LVTT_PERIODIC) {
 		now = host_monotonic_ns();
 		l->timer_period = l->reg[APIC_TMICT] * div;
@@ -87,6 +84,8 @@ void lapic_timer_start(struct lapic *l, u32 first_count)
 				first = l->timer_period;
 		}
 		arm(l, now + first);
+	} else {
+		disarm(l);
 	}
 	host_spin_unlock(&l->lock);
 }
