@@ -253,7 +253,7 @@ static s64 hc_send_ipi(struct vcpu *v, u64 low, u64 high, u64 min, u64 icr)
 
 	if (!v->vm->irqchip || (icr & ~0x7ffUL) || (mode != 0 && mode != 4))
 		return -(s64)HC_ENOSYS;
-	for (i = 0; i < 128; i++) {
+	for (i = 0; i < 128 && min < 256; i++) {
 		u64 word = i < 64 ? low : high;
 		u64 id = min + i;
 
