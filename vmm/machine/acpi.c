@@ -247,13 +247,13 @@ static uint32_t build_madt(struct builder *b, unsigned int cpus)
 	return start;
 }
 
-/* Where the enhanced configuration space of segment 0 is, for buses 0 to 255. */
+/* Where the enhanced configuration space of segment 0 is. */
 static uint32_t build_mcfg(struct builder *b)
 {
 	uint32_t start = table_begin(b, "MCFG", 1);
 
 	PUT(b, LE32(0), LE32(0));
-	PUT(b, LE32(PCI_ECAM_BASE), LE32(0), 0, 0, 0, (PCI_ECAM_SIZE >> 20) - 1, LE32(0));
+	PUT(b, LE32(PCI_ECAM_BASE), LE32(0), 0, 0, 0, PCI_BUSES - 1, LE32(0));
 	table_end(b, start);
 	return start;
 }

@@ -16,8 +16,9 @@
 #define PCI_CONFIG_PORT		0xcf8
 #define PCI_CONFIG_PORTS	8
 #define PCI_CONFIG_SIZE		256
-#define PCI_ECAM_BASE		0xb0000000u	/* 1 MiB per bus, 4 KiB per function */
-#define PCI_ECAM_SIZE		0x10000000u
+#define PCI_BUSES		1		/* told to the guest, which else looks for devices on 255 more */
+#define PCI_ECAM_BASE		0xb0000000u
+#define PCI_ECAM_SIZE		(PCI_BUSES << 20)	/* 4 KiB per function */
 #define PCI_DEVFN(dev, fn)	((dev) << 3 | (fn))
 
 struct pci_function {
