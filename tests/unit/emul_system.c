@@ -47,6 +47,9 @@ static void limits(void **state)
 	st.gpr[X86_RBX] = 0xffff;
 	step_done();
 	st.rip = CODE;
+	CODE_BYTES("\x66\x8b\x03");
+	expect_fault(EXC_GP, 0);
+	CODE_BYTES("\x8a\x03");
 	st.seg[X86_DS].attr |= SEG_DB;
 	st.gpr[X86_RBX] = 0x10000;
 	step_done();
@@ -302,6 +305,16 @@ static void far_jump(void **state)
 	assert_int_equal(st.seg[X86_CS].sel, SEL_FREE | 3);
 	assert_int_equal(st.cpl, 3);
 
+	/* returns go outward only: RETF and IRET to an inner level */
+	machine_protected(3);
+	put(STACK3, HANDLER, 4);
+	put(STACK3 + 4, CS0, 4);
+	put(STACK3 + 8, 2, 4);
+	CODE_BYTES("\xcb");
+	expect_fault(EXC_GP, CS0);
+	CODE_BYTES("\xcf");
+	expect_fault(EXC_GP, CS0);
+
 	/* from 64-bit to compatibility mode by far return, and L with D set */
 	machine_long(0);
 	put(STACK0, 0x4321, 8);
@@ -316,6 +329,14 @@ static void far_jump(void **state)
 	put(STACK0 + 8, SEL_FREE, 8);
 	CODE_BYTES("\x48\xcb");
 	expect_fault(EXC_GP, SEL_FREE);
+	st.gpr[X86_RBX] = DATA;
+	put(DATA + 4, SEL_FREE, 2);
+	CODE_BYTES("\xff\x2b");
+	expect_fault(EXC_GP, SEL_FREE);
+	gdt(SEL_FREE, 0, 0xfffff, 0x9b, 0xa);
+	put(DATA, HANDLER, 4);
+	step_done();
+	assert_int_equal(st.rip, HANDLER);
 }
 
 static void call_gates(void **state)
@@ -661,8 +682,17 @@ static void segment_queries(void **state)
 	step_done();
 	assert_int_equal(st.seg[X86_TR].base, 0xffff800000000000 | TSS2);
 	put(GDT + SEL_FREE + 5, 0x89, 1);
+	st.gdtr.limit = SEL_FREE + 14;		/* the upper half is not all inside */
+	st.rip = CODE;
+	expect_fault(EXC_GP, SEL_FREE);
+	st.gdtr.limit = SEL_FREE + 15;
+	step_done();
+	put(GDT + SEL_FREE + 5, 0x89, 1);
 	put(GDT + SEL_FREE + 8, 0x00008000, 8);
 	st.rip = CODE;
+	expect_fault(EXC_GP, SEL_FREE);
+	put(GDT + SEL_FREE + 5, 0x82, 1);
+	CODE_BYTES("\x0f\x00\xd0");
 	expect_fault(EXC_GP, SEL_FREE);
 }
 
@@ -851,6 +881,9 @@ static void decimal_adjust(void **state)
 			X86_FLAG_PF, 0xd5 },
 		{ "\x37", 1, 0x000b, 0, 0x0101, X86_FLAG_CF | X86_FLAG_AF, 0x11 },
 		{ "\x37", 1, 0x0205, 0, 0x0205, 0, 0x11 },
+		{ "\x37", 1, 0x0209, 0, 0x0209, 0, 0x11 },
+		{ "\x27", 1, 0x99, 0, 0x99, X86_FLAG_SF | X86_FLAG_PF, 0xd5 },
+		{ "\x27", 1, 0x9a, 0, 0x00, X86_FLAG_CF | X86_FLAG_AF | X86_FLAG_ZF | X86_FLAG_PF, 0xd5 },
 		{ "\x3f", 1, 0x0300, X86_FLAG_AF, 0x010a, X86_FLAG_CF | X86_FLAG_AF, 0x11 },
 		{ "\xd4\x0a", 2, 0x0048, 0, 0x0702, 0, 0xc4 },
 		{ "\xd5\x0a", 2, 0x0702, 0, 0x0048, X86_FLAG_PF, 0xc4 },
