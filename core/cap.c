@@ -7,9 +7,6 @@
 
 #define ROUTES		4096
 #define MCE_BANKS	32
-#define QUIRKS		(KVM_X86_QUIRK_LINT0_REENABLED | KVM_X86_QUIRK_CD_NW_CLEARED | KVM_X86_QUIRK_LAPIC_MMIO_HOLE | \
-			 KVM_X86_QUIRK_OUT_7E_INC_RIP | KVM_X86_QUIRK_MISC_ENABLE_NO_MWAIT | \
-			 KVM_X86_QUIRK_FIX_HYPERCALL_INSN | KVM_X86_QUIRK_MWAIT_NEVER_UD_FAULTS)
 #define MSR_EXITS	(KVM_MSR_EXIT_REASON_INVAL | KVM_MSR_EXIT_REASON_UNKNOWN | KVM_MSR_EXIT_REASON_FILTER)
 #define GUEST_DEBUG	(KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP | KVM_GUESTDBG_USE_SW_BP | \
 			 KVM_GUESTDBG_USE_HW_BP | KVM_GUESTDBG_INJECT_DB | KVM_GUESTDBG_INJECT_BP | \
@@ -70,7 +67,6 @@ static const struct cap_row {
 	{ KVM_CAP_ENABLE_CAP_VM, 1 },
 	{ KVM_CAP_IOEVENTFD_NO_LENGTH, 1 },
 	{ KVM_CAP_CHECK_EXTENSION_VM, 1 },
-	{ KVM_CAP_DISABLE_QUIRKS, 1 },
 	{ KVM_CAP_SPLIT_IRQCHIP, 1 },
 	{ KVM_CAP_IOEVENTFD_ANY_LENGTH, 1 },
 	{ KVM_CAP_MAX_VCPU_ID, HV_MAX_VCPU_ID },
@@ -81,7 +77,6 @@ static const struct cap_row {
 	{ KVM_CAP_COALESCED_PIO, 1 },
 	{ KVM_CAP_EXCEPTION_PAYLOAD, 1 },
 	{ KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE | KVM_DIRTY_LOG_INITIALLY_SET },
-	{ KVM_CAP_LAST_CPU, 1 },
 	{ KVM_CAP_STEAL_TIME, 1 },
 	{ KVM_CAP_X86_USER_SPACE_MSR, MSR_EXITS },
 	{ KVM_CAP_X86_MSR_FILTER, 1 },
@@ -90,7 +85,6 @@ static const struct cap_row {
 	{ KVM_CAP_SREGS2, 1 },
 	{ KVM_CAP_BINARY_STATS_FD, 1 },
 	{ KVM_CAP_XSAVE2, sizeof(struct kvm_xsave) },
-	{ KVM_CAP_DISABLE_QUIRKS2, QUIRKS },
 	{ KVM_CAP_X86_TRIPLE_FAULT_EVENT, 1 },
 };
 
@@ -174,10 +168,6 @@ long vm_enable_cap(struct vm *vm, struct kvm_enable_cap *cap)
 	if (cap->flags)
 		return -EINVAL;
 	switch (cap->cap) {
-	case KVM_CAP_DISABLE_QUIRKS:
-		return set_masked(&p->disabled_quirks, arg & QUIRKS, QUIRKS);	/* the old form ignored unknown ones */
-	case KVM_CAP_DISABLE_QUIRKS2:
-		return set_masked(&p->disabled_quirks, arg, QUIRKS);
 	case KVM_CAP_SPLIT_IRQCHIP:
 		return vm_split_irqchip(vm, arg);
 	case KVM_CAP_X2APIC_API:

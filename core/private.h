@@ -129,8 +129,8 @@ struct vm_priv {
 	u32 serial;			/* for names in statistics */
 	u64 supported_xcr0;		/* state components that CPUID leaf 0xd offers on this host */
 	/* capabilities switched on by KVM_ENABLE_CAP */
-	bool exception_payload, triple_fault_event, manual_dirty_log, exit_hypercall, msr_platform_info;
-	u64 manual_dirty_flags, x2apic_api, disabled_quirks, user_space_msr_mask, disabled_exits;
+	bool exception_payload, triple_fault_event, manual_dirty_log, msr_platform_info;
+	u64 manual_dirty_flags, x2apic_api, user_space_msr_mask;
 	u32 max_vcpu_id, bsp_id;
 	bool irqchip_split, has_pit;
 	u64 tss_addr, identity_map_addr;
