@@ -301,10 +301,13 @@ u64 soft_tlb_miss(struct soft_vcpu *sv, u64 va, u32 info)
 		if (!x) {
 			if (host + first == host2)
 				return host;
-			if (!write && len <= sizeof(sv->bounce)) {
-				host_memcpy(sv->bounce, (void *)host, first);
-				host_memcpy(sv->bounce + first, (void *)host2, len - first);
-				return (u64)sv->bounce;
+			if (!write && len <= sizeof(sv->bounce) - 64) {
+				/* as misaligned as the guest's: the host checks it */
+				u8 *b = sv->bounce + (va & 63);
+
+				host_memcpy(b, (void *)host, first);
+				host_memcpy(b + first, (void *)host2, len - first);
+				return (u64)b;
 			}
 			x = SX_EMULATE;
 		}

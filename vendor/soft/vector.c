@@ -123,7 +123,7 @@ static int state_size(struct soft_vcpu *sv, struct emul *e, gva_t gva, u32 *len)
 		return gva & 63 ? raise(e, EXC_GP, true) : 0;
 	}
 	*len = e->insn.mem_size;
-	if ((e->insn.attr & INSN_ALIGNED) && *len && (gva & (*len - 1)))
+	if ((e->insn.attr & INSN_ALIGNED) && e->insn.feature != FEAT_SHA && *len && (gva & (*len - 1)))
 		return raise(e, EXC_GP, true);
 	return 0;
 }

@@ -167,11 +167,17 @@ static struct access access_live(struct trans *t, u32 info, bool stack)
 	return (struct access){ .m = HMEM_X(T2, T1, 0, 0), .free = T0 };
 }
 
+/* SHA's operands are checked by Intel processors and not by AMD's: there the host's own verdict counts. */
+static bool must_align(const struct insn *in)
+{
+	return ((in->attr & INSN_ALIGNED) && in->feature != FEAT_SHA) || in->op == OP_CMPXCHG16B;
+}
+
 struct access trans_access(struct trans *t, u32 len, bool write, u16 flags, bool stack)
 {
 	struct emitter *e = &t->e;
 	u32 info = len | (write ? TLBI_WRITE : 0) | (stack ? TLBI_STACK : 0) |
-		   (t->insns[t->i].attr & INSN_ALIGNED || t->insns[t->i].op == OP_CMPXCHG16B ? TLBI_ALIGNED : 0);
+		   (must_align(&t->insns[t->i]) ? TLBI_ALIGNED : 0);
 	struct access a;
 
 	if (!flags)
