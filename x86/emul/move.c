@@ -372,21 +372,29 @@ static void flags_szp(struct emul *e, u8 v, u64 others)
 	e->rflags = f | others;
 }
 
-/* Decimal adjustment; not in 64-bit mode, so not the host's to execute. SDM 2A AAA to DAS */
+/*
+ * Decimal adjustment; not in 64-bit mode, so not the host's to execute. Flags that the manual leaves undefined are as
+ * measured on AMD's processors: those of the addition or subtraction inside. SDM 2A AAA to DAS
+ */
 int emul_op_bcd(struct emul *e)
 {
 	u16 ax = (u16)e->gpr[X86_RAX];
 	u8 al = (u8)ax, old = al, base = (u8)e->insn.imm;
 	bool af = e->rflags & X86_FLAG_AF, cf = e->rflags & X86_FLAG_CF;
 	bool low = (al & 15) > 9 || af, high = al > 0x99 || cf, borrow;
+	const u64 carries = X86_FLAG_AF | X86_FLAG_CF;
+	u32 f = emul_flags_pack(e->rflags);
 
 	switch (e->insn.op) {
 	case OP_AAA:
+		emul_alu_add(ax, low ? 0x106 : 0, 2, &f);
+		e->rflags = (emul_flags_unpack(e->rflags, f) & ~carries) | (low ? carries : 0);
+		ax = (low ? ax + 0x106 : ax) & 0xff0f;
+		break;
 	case OP_AAS:
-		if (low)
-			ax = e->insn.op == OP_AAA ? ax + 0x106 : ax - 0x106;
-		ax &= 0xff0f;
-		flags_szp(e, (u8)ax, low ? X86_FLAG_AF | X86_FLAG_CF : 0);
+		emul_flags_cmp(e, ax, low ? 0x106 : 0, 2);
+		e->rflags = (e->rflags & ~carries) | (low ? carries : 0);
+		ax = (low ? ax - 0x106 : ax) & 0xff0f;
 		break;
 	case OP_DAA:
 		if (low)
@@ -394,7 +402,8 @@ int emul_op_bcd(struct emul *e)
 		if (high)
 			al += 0x60;
 		ax = (ax & 0xff00) | al;
-		flags_szp(e, al, (low ? X86_FLAG_AF : 0) | (high ? X86_FLAG_CF : 0));
+		flags_szp(e, al, (low ? X86_FLAG_AF : 0) | (high ? X86_FLAG_CF : 0) |
+			  (~old & al & 0x80 ? X86_FLAG_OF : 0));
 		break;
 	case OP_DAS:
 		borrow = cf || (low && old < 6);
@@ -403,7 +412,8 @@ int emul_op_bcd(struct emul *e)
 		if (high)
 			al -= 0x60;
 		ax = (ax & 0xff00) | al;
-		flags_szp(e, al, (low ? X86_FLAG_AF : 0) | (high || borrow ? X86_FLAG_CF : 0));
+		flags_szp(e, al, (low ? X86_FLAG_AF : 0) | (high || borrow ? X86_FLAG_CF : 0) |
+			  (old & ~al & 0x80 ? X86_FLAG_OF : 0));
 		break;
 	case OP_AAM:
 		if (!base)
@@ -412,8 +422,8 @@ int emul_op_bcd(struct emul *e)
 		flags_szp(e, (u8)ax, 0);
 		break;
 	default:
-		ax = (u8)(al + (ax >> 8) * base);
-		flags_szp(e, (u8)ax, 0);
+		ax = (u8)emul_alu_add(al, (u8)((ax >> 8) * base), 1, &f);
+		e->rflags = emul_flags_unpack(e->rflags, f);
 		break;
 	}
 	emul_reg_write(e, X86_RAX, 2, ax);
