@@ -37,18 +37,13 @@ long vcpu_get_regs(struct vcpu *vcpu, struct kvm_regs *r)
 	return 0;
 }
 
-/** KVM_SET_REGS. Drops a pending exception, and an I/O exit not completed yet if it moves RIP away from it. */
+/** KVM_SET_REGS. Drops a pending exception. An I/O exit not completed yet stays; vcpu_complete_io() sees a moved RIP. */
 long vcpu_set_regs(struct vcpu *vcpu, struct kvm_regs *r)
 {
 	struct x86_state *st = vcpu->st;
 	struct vcpu_priv *p = vcpu->priv;
 
 	cache_regs(vcpu, REGS_GPR | REGS_RIP_FLAGS);
-	if (r->rip != st->rip) {
-		p->io.pending = false;
-		p->io.nr_replay = 0;
-		p->msr_exit.pending = false;
-	}
 	st->gpr[X86_RAX] = r->rax;
 	st->gpr[X86_RBX] = r->rbx;
 	st->gpr[X86_RCX] = r->rcx;
