@@ -9,7 +9,8 @@
 struct gslot {
 	const struct opnd *o;
 	u8 host;
-	bool spill;		/* lives in memory (or is moved for AH's sake): load before, store after */
+	bool spill;		/* lives in memory: load before, store after */
+	struct gslot *same;	/* an earlier slot with the same register: one temporary for both */
 };
 
 static bool writes_all(const struct insn *in, const struct opnd *o)
@@ -197,12 +198,11 @@ bool trans_generic(struct trans *t, const struct insn *in)
 		s->o = o;
 		s->host = trans_home[o->reg];
 		if (s->host == H_NONE) {
-			/* the same guest register in two fields must be one temporary */
-			for (unsigned int k = 0; k + 1 < n; k++)
-				if (slot[k].o->reg == o->reg && slot[k].spill)
-					return false;
 			s->spill = true;
-			nspill++;
+			for (unsigned int k = 0; k + 1 < n && !s->same; k++)
+				if (slot[k].o->reg == o->reg)
+					s->same = &slot[k];
+			nspill += !s->same;
 		}
 		if (o->size == 1)
 			force_rex = true;
@@ -252,6 +252,12 @@ bool trans_generic(struct trans *t, const struct insn *in)
 	for (unsigned int i = 0, k = 0; i < n; i++) {
 		if (!slot[i].spill)
 			continue;
+		if (slot[i].same) {
+			slot[i].host = slot[i].same->host;
+			if (!writes_all(in, slot[i].o) && writes_all(in, slot[i].same->o))
+				em_mov_rm(e, 8, slot[i].host, GPR_MEM(slot[i].o->reg));
+			continue;
+		}
 		slot[i].host = temps[k++];
 		if (!writes_all(in, slot[i].o))
 			em_mov_rm(e, 8, slot[i].host, GPR_MEM(slot[i].o->reg));
@@ -356,18 +362,39 @@ static bool trans_bt_mem(struct trans *t, const struct insn *in)
 	struct hop op = { .map = 1, .opcode = in->opcode, .w = in->opsize == 8 };
 	struct access a;
 
-	if (trans_flags_before(t) || in->opsize < 4 || o->kind != OPND_GPR || !trans_ea(t, in))
+	bool keep = trans_flags_before(t);
+
+	if (in->opsize < 4 || o->kind != OPND_GPR || (keep && (in->pfx & PFX_LOCK)) || !trans_ea(t, in))
 		return false;
 	trans_gpr_load(t, 8, T2, o->reg);
 	if (in->opsize == 4)
 		em_op_rr(&t->e, &(struct hop){ .opcode = 0x63, .w = true }, T2, T2);	/* movsxd */
-	em_shift_ri(&t->e, 8, 7, T2, in->opsize == 8 ? 6 : 5);
+	/* sarx: no flags */
+	em_mov_ri(&t->e, T0, in->opsize == 8 ? 6 : 5);
+	em_op_rr(&t->e, &(struct hop){ .vex = true, .map = 2, .pp = 2, .w = true, .opcode = 0xf7, .vvvv = T0 }, T2, T2);
 	em_lea(&t->e, in->addrsize == 4 ? 4 : 8, T1, HMEM_X(T1, T2, in->opsize == 8 ? 3 : 2, 0));
-	a = trans_access(t, in->opsize, in->op != OP_BT, 0, false);
+	a = trans_access(t, in->opsize, in->op != OP_BT, trans_flags_before(t), false);
+	if (!(in->pfx & PFX_LOCK)) {
+		/* the register form takes the bit number modulo the operand's size */
+		u8 bit = trans_home[o->reg];
+
+		if (bit == H_NONE) {
+			u8 addr = a.free == T0 ? T2 : T0;
+
+			em_lea(&t->e, 8, addr, a.m);
+			a.m = HMEM(addr, 0);
+			bit = T1;
+			em_mov_rm(&t->e, 8, T1, GPR_MEM(o->reg));
+		}
+		em_mov_rm(&t->e, in->opsize, a.free, a.m);
+		em_op_rr(&t->e, &op, bit, a.free);
+		if (in->op != OP_BT)
+			em_mov_mr(&t->e, in->opsize, a.m, a.free);
+		return true;
+	}
 	trans_gpr_load(t, 4, a.free, o->reg);
 	em_alu_ri(&t->e, 4, 4, a.free, in->opsize * 8 - 1);
-	if (in->pfx & PFX_LOCK)
-		op.prefix[0] = 0xf0;
+	op.prefix[0] = 0xf0;
 	em_op_rm(&t->e, &op, a.free, &a.m);
 	return true;
 }
