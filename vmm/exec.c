@@ -152,8 +152,8 @@ static int check_program(const char *path, unsigned int depth, struct vmm_err *e
 		err_set(err, "exec: '%s': not a program", path);
 		status = EXIT_NOT_EXECUTABLE;
 	} else if (privileged(fd, &st)) {
-		err_set(err, "exec: '%s' changes privileges (setuid, setgid or capabilities), so nothing can be preloaded; run it as the user it changes to",
-			path);
+		err_set(err, "exec: '%s' changes privileges (setuid, setgid or capabilities), so nothing can be "
+			"preloaded; run it as the user it changes to", path);
 		status = EXIT_NOT_EXECUTABLE;
 	} else if (n > 2 && !memcmp(head.text, "#!", 2) && script_interpreter(head.text, n, interpreter)) {
 		if (depth < SCRIPT_DEPTH)
@@ -163,8 +163,8 @@ static int check_program(const char *path, unsigned int depth, struct vmm_err *e
 			err_set(err, "exec: '%s' is not a 64-bit x86 program; AnyKVM is for those", path);
 			status = EXIT_NOT_EXECUTABLE;
 		} else if (has_interpreter(fd, &head.eh) <= 0) {
-			err_set(err, "exec: '%s' is statically linked, so nothing can be preloaded; use a dynamically linked build of it",
-				path);
+			err_set(err, "exec: '%s' is statically linked, so nothing can be preloaded; "
+				"use a dynamically linked build of it", path);
 			status = EXIT_NOT_EXECUTABLE;
 		}
 	}

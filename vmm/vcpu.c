@@ -32,12 +32,12 @@
 #define   LVT_NMI		0x400
 #define   LVT_MASKED		0x10000
 
-static int set_cpuid(struct vcpu *vcpu, const struct kvm_cpuid2 *supported, unsigned int tsc_khz,
-		     struct vmm_err *err)
+static int set_cpuid(struct vcpu *vcpu, const struct kvm_cpuid2 *supported, struct vmm_err *err)
 {
 	const struct vm *vm = vcpu->vm;
+	int khz = vcpu_ioctl(vcpu, KVM_GET_TSC_KHZ, NULL);
 	const struct cpuid_config cfg = {
-		.index = vcpu->index, .cpus = vm->opt->cpus, .tsc_khz = tsc_khz,
+		.index = vcpu->index, .cpus = vm->opt->cpus, .tsc_khz = khz > 0 ? khz : 0,
 		.tsc_deadline = vm->tsc_deadline, .hide_kvm = vm->opt->hide_kvm,
 	};
 	struct vm_cpuid *cpuid = calloc(1, sizeof(*cpuid));
@@ -108,7 +108,7 @@ static int set_lints(struct vcpu *vcpu, struct vmm_err *err)
 }
 
 int vcpu_create(struct vcpu *vcpu, struct vm *vm, unsigned int index, const struct kvm_cpuid2 *supported,
-		unsigned int tsc_khz, struct vmm_err *err)
+		struct vmm_err *err)
 {
 	vcpu->vm = vm;
 	vcpu->index = index;
@@ -121,7 +121,7 @@ int vcpu_create(struct vcpu *vcpu, struct vm *vm, unsigned int index, const stru
 		err_set(err, "cannot map vCPU %u: %s", index, strerror(errno));
 		goto err_fd;
 	}
-	if (set_cpuid(vcpu, supported, tsc_khz, err))
+	if (set_cpuid(vcpu, supported, err))
 		goto err_run;
 	set_msrs(vcpu, cpuid_phys_bits(supported));
 	if (set_lints(vcpu, err) || vcpu_state_save(vcpu, &vcpu->pristine, err))
@@ -325,11 +325,6 @@ static void handle_exit(struct vcpu *vcpu)
 
 /* -- the thread -- */
 
-static int requested(struct vm *vm)
-{
-	return __atomic_load_n(&vm->request, __ATOMIC_ACQUIRE);	/* pairs with the release in vm_request() */
-}
-
 /* Wait where the main thread wants all vCPUs to be. False: the thread shall end. */
 static bool park(struct vm *vm)
 {
@@ -354,7 +349,7 @@ static void *vcpu_thread(void *arg)
 	int ret;
 
 	for (;;) {
-		if (requested(vm) != VM_RUN) {
+		if (vm_requested(vm) != VM_RUN) {
 			if (!park(vm))
 				return NULL;
 			continue;

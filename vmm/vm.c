@@ -19,7 +19,7 @@ void vm_request(struct vm *vm, enum vm_request request)
 {
 	pthread_mutex_lock(&vm->lock);
 	if ((int)request > vm->request) {
-		__atomic_store_n(&vm->request, request, __ATOMIC_RELEASE);	/* pairs with requested() in vcpu.c */
+		__atomic_store_n(&vm->request, request, __ATOMIC_RELEASE);	/* pairs with vm_requested() */
 		loop_wake(&vm->loop);
 	}
 	pthread_mutex_unlock(&vm->lock);
@@ -156,8 +156,6 @@ static int create_chips(struct vm *vm, struct vmm_err *err)
 
 static int create_vcpus(struct vm *vm, const struct kvm_cpuid2 *cpuid, struct vmm_err *err)
 {
-	int tsc_khz = 0;
-
 	vm->run_size = vm->calls->ioctl(vm->kvm_fd, KVM_GET_VCPU_MMAP_SIZE, 0);
 	if (vm->run_size < (int)sizeof(struct kvm_run))
 		return err_set(err, "KVM_GET_VCPU_MMAP_SIZE: %d is too small", vm->run_size);
@@ -166,7 +164,7 @@ static int create_vcpus(struct vm *vm, const struct kvm_cpuid2 *cpuid, struct vm
 	if (!vm->vcpus)
 		return err_set(err, "out of memory for %u vCPUs", vm->opt->cpus);
 	while (vm->nr_vcpus < vm->opt->cpus) {
-		if (vcpu_create(&vm->vcpus[vm->nr_vcpus], vm, vm->nr_vcpus, cpuid, tsc_khz, err))
+		if (vcpu_create(&vm->vcpus[vm->nr_vcpus], vm, vm->nr_vcpus, cpuid, err))
 			return -1;
 		vm->nr_vcpus++;
 	}
@@ -278,22 +276,25 @@ static void park_all(struct vm *vm)
 	pthread_mutex_unlock(&vm->lock);
 }
 
-/* Let parked vCPUs go: on with the guest, or, if a stop is requested, to their end. */
-static void unpark_all(struct vm *vm)
+/* Let parked vCPUs go: on with the guest (true), or, if a stop is requested, to their end (false). */
+static bool unpark_all(struct vm *vm)
 {
 	unsigned int i;
+	bool go_on;
 
 	if (vm->machine.has_uart)
 		uart_drain(&vm->machine.uart, false);
 	for (i = 0; i < vm->nr_vcpus; i++)
 		__atomic_store_n(&vm->vcpus[i].run->immediate_exit, 0, __ATOMIC_SEQ_CST);
 	pthread_mutex_lock(&vm->lock);
+	go_on = vm->request != VM_STOP;
+	if (go_on)
+		__atomic_store_n(&vm->request, VM_RUN, __ATOMIC_RELEASE);
 	vm->parked = 0;
 	vm->generation++;
-	if (vm->request == VM_RESET)
-		__atomic_store_n(&vm->request, VM_RUN, __ATOMIC_RELEASE);
 	pthread_cond_broadcast(&vm->resume_cond);
 	pthread_mutex_unlock(&vm->lock);
+	return go_on;
 }
 
 static int reset(struct vm *vm, struct vmm_err *err)
@@ -324,16 +325,14 @@ static void run(struct vm *vm)
 			break;
 		}
 	}
-	for (;;) {
-		loop_run(&vm->loop);
+	do {
+		do
+			loop_run(&vm->loop);
+		while (vm_requested(vm) == VM_RUN);
 		park_all(vm);
-		if (vm->request == VM_RESET && reset(vm, &err))
+		if (vm_requested(vm) == VM_RESET && reset(vm, &err))
 			vm_fail(vm, &err, NULL);
-		if (vm->request == VM_STOP)
-			break;
-		unpark_all(vm);
-	}
-	unpark_all(vm);
+	} while (unpark_all(vm));
 	for (i = 0; i < vm->nr_vcpus; i++)
 		if (vm->vcpus[i].started)
 			pthread_join(vm->vcpus[i].thread, NULL);

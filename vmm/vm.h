@@ -97,6 +97,11 @@ int vm_main(const struct options *opt);
 /** Ask the main thread to stop or reset the VM; the stronger request wins. Any thread. */
 void vm_request(struct vm *vm, enum vm_request request);
 
+static inline int vm_requested(const struct vm *vm)
+{
+	return __atomic_load_n(&vm->request, __ATOMIC_ACQUIRE);	/* pairs with the release in vm_request() */
+}
+
 /** The VM cannot go on: report @err (and @dump, may be NULL) when it has stopped. The first failure counts. */
 void vm_fail(struct vm *vm, const struct vmm_err *err, const char *dump);
 
@@ -114,7 +119,7 @@ static inline int vcpu_ioctl(const struct vcpu *vcpu, unsigned long request, con
 
 /** Create vCPU @index with its CPUID and power-on state. 0, or -1 with *err set. */
 int vcpu_create(struct vcpu *vcpu, struct vm *vm, unsigned int index, const struct kvm_cpuid2 *supported,
-		unsigned int tsc_khz, struct vmm_err *err);
+		struct vmm_err *err);
 void vcpu_destroy(struct vcpu *vcpu);
 /** Start its thread. 0 or a positive errno. */
 int vcpu_start(struct vcpu *vcpu);

@@ -187,6 +187,8 @@ static unsigned int disassembly_count(const uint8_t *t, const char *text)
 
 static void aml(void **state)
 {
+	const uint8_t *dsdt;
+
 	if (system("command -v iasl >/dev/null 2>&1")) {
 		print_message("iasl is not installed\n");
 		skip();
@@ -194,15 +196,16 @@ static void aml(void **state)
 	assert_true(acpi_build(mem, SIZE, BASE, 300) > 0);
 	assert_int_equal(disassembly_count(find("SSDT"), "\"ACPI0007\""), 300);
 	assert_int_equal(disassembly_count(find("SSDT"), "_UID, 0x0000012B"), 1);
-	assert_int_equal(disassembly_count(table(le32(find("FACP") + 40), "DSDT"), "_S5"), 1);
-	assert_int_equal(disassembly_count(table(le32(find("FACP") + 40), "DSDT"), "PNP0501"), 1);
+	dsdt = table(le32(find("FACP") + 40), "DSDT");
+	assert_int_equal(disassembly_count(dsdt, "_S5"), 1);
+	assert_int_equal(disassembly_count(dsdt, "PNP0501"), 1);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(rsdp), cmocka_unit_test(fadt), cmocka_unit_test(madt), cmocka_unit_test(mcfg), cmocka_unit_test(no_room),
-		cmocka_unit_test(aml),
+		cmocka_unit_test(rsdp), cmocka_unit_test(fadt), cmocka_unit_test(madt), cmocka_unit_test(mcfg),
+		cmocka_unit_test(no_room), cmocka_unit_test(aml),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -102,8 +102,8 @@ static int check_kernel(struct linux_boot *lb, uint64_t file_size, struct vmm_er
 			       (unsigned long long)file_size);
 	if (lb->hdr.version < PROTOCOL_64BIT || !(lb->hdr.xloadflags & XLF_KERNEL_64) ||
 	    !(lb->hdr.loadflags & LOADED_HIGH))
-		return err_set(err, "kernel '%s': no 64-bit entry point (boot protocol %u.%02u); give an x86-64 kernel, 3.8 or later",
-			       path, lb->hdr.version >> 8, lb->hdr.version & 0xff);
+		return err_set(err, "kernel '%s': no 64-bit entry point (boot protocol %u.%02u); "
+			       "give an x86-64 kernel, 3.8 or later", path, lb->hdr.version >> 8, lb->hdr.version & 0xff);
 	setup_sectors = lb->hdr.setup_sects ?: 4;
 	lb->code_offset = (setup_sectors + 1) * SECTOR;
 	lb->code_size = lb->hdr.syssize * 16ull;
@@ -185,8 +185,8 @@ int linux_place(struct linux_boot *lb, uint64_t low_end, struct vmm_err *err)
 			top = lb->hdr.initrd_addr_max + 1ull;
 		if (top < kernel_end || lb->initrd_size > top - kernel_end ||
 		    ((top - lb->initrd_size) & ~0xfffull) < kernel_end)
-			return err_set(err, "initrd '%s' (%llu MiB) and the kernel (%llu MiB) do not fit in the VM's %llu MiB; give more with -m",
-				       lb->initrd_path, MIB(lb->initrd_size), MIB(kernel_end),
+			return err_set(err, "initrd '%s' (%llu MiB) and the kernel (%llu MiB) do not fit in the VM's "
+				       "%llu MiB; give more with -m", lb->initrd_path, MIB(lb->initrd_size), MIB(kernel_end),
 				       (unsigned long long)(low_end >> 20));
 		lb->initrd_addr = (top - lb->initrd_size) & ~0xfffull;
 	}
