@@ -31,6 +31,12 @@ static void reset_segments(struct x86_state *st)
 
 static void reset_msrs(struct vcpu_priv *p)
 {
+	unsigned int i;
+
+	/* As KVM, until KVM_X86_SETUP_MCE: all banks there are, each fully enabled. */
+	p->mcg_cap = ARRAY_SIZE(p->mce_banks) / 4;
+	for (i = 0; i < ARRAY_SIZE(p->mce_banks); i += 4)
+		p->mce_banks[i] = ~0UL;
 	p->pat = PAT_RESET;
 	p->mtrr_def = 0;
 	p->misc_enable = MISC_ENABLE_FAST_STRING | MISC_ENABLE_BTS_UNAVAIL | MISC_ENABLE_PEBS_UNAVAIL;
