@@ -78,12 +78,15 @@ static int op_dr_write(struct emul *e, unsigned int dr, u64 val)
 	return 0;
 }
 
-static void op_invlpg(struct emul *e, gva_t gva)
+void vcpu_invlpg(struct vcpu *v, gva_t gva)
 {
-	struct vcpu *v = e->ctx;
-
 	gaccess_flush(v);
 	v->vm->vendor->tlb_flush_page(v, gva);
+}
+
+static void op_invlpg(struct emul *e, gva_t gva)
+{
+	vcpu_invlpg(e->ctx, gva);
 }
 
 static int op_invpcid(struct emul *e, unsigned int type, u64 pcid, gva_t gva)

@@ -118,6 +118,8 @@ int vcpu_msr_write(struct vcpu *v, u32 index, u64 val);
 void vcpu_cpuid(struct vcpu *v, u32 *eax, u32 *ebx, u32 *ecx, u32 *edx);
 int vcpu_cr_write(struct vcpu *v, unsigned int cr, u64 val);	/* 0 or -EFAULT: #GP(0) */
 u64 vcpu_cr8(struct vcpu *v);
+/** INVLPG: drops the page from the vendor's translations and from those that core keeps for the emulator. */
+void vcpu_invlpg(struct vcpu *v, gva_t gva);
 /** Does KVM_SET_GUEST_DEBUG ask for an exit after each instruction, or for breakpoints by debug register? */
 bool vcpu_debug_wants_steps(struct vcpu *v);
 /** The emul_ops over this vCPU's memory, I/O and MSRs; vcpu->emul is set up with them. */

@@ -218,6 +218,7 @@ static void sregs_done(struct vcpu *vcpu)
 	const struct vendor_ops *vendor = vcpu->vm->vendor;
 
 	regs_changed(vcpu, REGS_ALL);
+	gaccess_flush(vcpu);
 	if (vendor->tlb_flush)
 		vendor->tlb_flush(vcpu, true);
 	vcpu_request(vcpu, REQ_EVENT);

@@ -412,6 +412,54 @@ static void init_and_sipi(void **state)
 	t_fd_close(fd);
 }
 
+/* Translations that core keeps for the emulator go with the processor's: INVLPG, KVM_SET_SREGS, slots. */
+static void translations_dropped(void **state)
+{
+	u64 *p4 = (u64 *)(t_interp.ram + 0x2000), *p3 = (u64 *)(t_interp.ram + 0x3000);
+	u64 *p2 = (u64 *)(t_interp.ram + 0x4000), *p1 = (u64 *)(t_interp.ram + 0x5000);
+	struct vcpu *v = t_interp.v;
+	struct kvm_sregs s;
+	u8 byte;
+
+	p4[0] = 0x3003;
+	p3[0] = 0x4003;
+	p2[0] = 0x5003;
+	p1[0x40] = 0x6003;
+	t_interp.ram[0x6000] = 0x66;
+	t_interp.ram[0x7000] = 0x77;
+	t_interp.ram[0x8000] = 0x88;
+	assert_int_equal(t_ioctl(t_interp.vcpu_fd, KVM_GET_SREGS, &s), 0);
+	s.cr3 = 0x2000;
+	s.cr4 = CR4_PAE;
+	s.cr0 = CR0_PE | CR0_PG | CR0_ET;
+	s.efer = EFER_LME | EFER_LMA;
+	assert_int_equal(t_ioctl(t_interp.vcpu_fd, KVM_SET_SREGS, &s), 0);
+	vcpu_read_lock(v);
+	assert_int_equal(gaccess_read(&v->emul, 0x40000, &byte, 1, WALK_READ), 0);
+	assert_int_equal(byte, 0x66);
+	p1[0x40] = 0x7003;
+	vcpu_invlpg(v, 0x40000);
+	assert_int_equal(gaccess_read(&v->emul, 0x40000, &byte, 1, WALK_READ), 0);
+	assert_int_equal(byte, 0x77);
+	vcpu_read_unlock(v);
+	p1[0x40] = 0x8003;
+	assert_int_equal(t_ioctl(t_interp.vcpu_fd, KVM_SET_SREGS, &s), 0);
+	vcpu_read_lock(v);
+	assert_int_equal(gaccess_read(&v->emul, 0x40000, &byte, 1, WALK_READ), 0);
+	assert_int_equal(byte, 0x88);
+	vcpu_read_unlock(v);
+	/* other memory appears in place of a hole */
+	p1[0x41] = 0x100003;
+	vcpu_read_lock(v);
+	assert_int_equal(gaccess_read(&v->emul, 0x41000, &byte, 1, WALK_READ), -EAGAIN);
+	vcpu_read_unlock(v);
+	*(u8 *)t_memory(t_interp.vm_fd, 1, 0x100000, 1, 0) = 0x99;
+	vcpu_read_lock(v);
+	assert_int_equal(gaccess_read(&v->emul, 0x41000, &byte, 1, WALK_READ), 0);
+	assert_int_equal(byte, 0x99);
+	vcpu_read_unlock(v);
+}
+
 /* ---- MSRs that the client handles ------------------------------------------------------------------------- */
 
 static void msr_to_client(void **state)
@@ -449,7 +497,8 @@ int main(void)
 		T(port_out), T(port_in), T(immediate_exit_completes), T(rep_ins), T(rep_ins_grown), T(rep_outs),
 		T(mmio_read), T(mmio_write), T(mmio_rmw), T(mmio_half_in_memory), T(mmio_page_crossing), T(mmio_string),
 		T(mmio_push), T(mmio_xchg), T(read_only_slot), T(rip_moved_at_exit), T(fields_after_exit), T(sync_regs),
-		T(no_memory), TI(halt_sleeps_until_nmi), TI(init_and_sipi), T(msr_to_client),
+		T(no_memory), TI(halt_sleeps_until_nmi), TI(init_and_sipi), T(translations_dropped),
+		T(msr_to_client),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -198,7 +198,7 @@ enum soft_done soft_system(struct soft_vcpu *sv, u32 arg)
 	case OP_INVLPG:
 		if (st->cpl)
 			return SOFT_TO_EMULATOR;
-		soft_flush_page(sv, sv->exit_arg64);
+		vcpu_invlpg(sv->vcpu, sv->exit_arg64);
 		return next(sv, arg);
 	case OP_HLT:
 		if (st->cpl)
