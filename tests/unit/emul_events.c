@@ -13,7 +13,7 @@ static enum emul_result deliver(enum event_kind kind, unsigned int vector, u32 e
 	return emul_deliver(&em, kind, &f);
 }
 
-/* ---- real mode ------------------------------------------------------------------------------------------------- */
+/* ---- real mode ---------------------------------------- */
 
 static void real_mode_interrupt(void **state)
 {
@@ -57,7 +57,7 @@ static void real_mode_exception(void **state)
 	assert_int_equal(deliver(EVENT_EXTINT, 0x40, 0), EMUL_SHUTDOWN);
 }
 
-/* ---- protected mode ----------------------------------------------------------------------------------------------- */
+/* ---- protected mode ---------------------------------------- */
 
 static void protected_same_level(void **state)
 {
@@ -243,7 +243,7 @@ static void nmi(void **state)
 	assert_int_equal(st.rip, CODE);
 }
 
-/* ---- virtual-8086 mode ---------------------------------------------------------------------------------------------- */
+/* ---- virtual-8086 mode ---------------------------------------- */
 
 static void machine_v86(unsigned int iopl)
 {
@@ -327,7 +327,7 @@ static void v86_privileges(void **state)
 	assert_int_equal(st.gpr[X86_RSP], 0xffa);
 }
 
-/* ---- long mode -------------------------------------------------------------------------------------------------------- */
+/* ---- long mode ---------------------------------------- */
 
 static void gate64(unsigned int vector, u16 sel, u64 off, u8 access, u8 ist)
 {

@@ -51,9 +51,10 @@ static struct { u16 port; unsigned int size, count; u8 data[256]; u64 in; } io;
 
 static int fx_check(struct emul *e, gva_t gva, unsigned int len, unsigned int access)
 {
-	gva_t a;
+	unsigned int i;
 
-	for (a = gva; a < gva + len; a++) {
+	for (i = 0; i < len; i++) {
+		gva_t a = gva + i;
 		u32 error = (access & WALK_WRITE ? PF_W : 0) | (access & WALK_USER ? PF_U : 0);
 		u8 rights = a < MEM_SIZE ? page_rights[a >> 12] : PAGE_ABSENT;
 

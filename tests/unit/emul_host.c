@@ -68,7 +68,7 @@ static u64 rnd_value(void)
 	}
 }
 
-/* ---- the host ------------------------------------------------------------------------------------------------- */
+/* ---- the host ---------------------------------------- */
 
 static void on_signal(int sig, siginfo_t *info, void *context)
 {
@@ -129,7 +129,7 @@ static void run_host(const u8 *code, unsigned int len)
 		shared->out = fault.regs;
 }
 
-/* ---- the emulator ------------------------------------------------------------------------------------------------ */
+/* ---- the emulator ---------------------------------------- */
 
 static u8 insn_bytes[INSN_MAX_LEN];
 
@@ -449,7 +449,7 @@ static void random_instructions(void **state)
 	assert_int_equal(mismatches, 0);
 }
 
-/* ---- decimal adjustment: the host runs it in compatibility mode ----------------------------------------------------- */
+/* ---- decimal adjustment: the host runs it in compatibility mode ---------------------------------------- */
 
 #define USER_CS32	0x23	/* Linux's code segments for user space */
 #define USER_CS64	0x33

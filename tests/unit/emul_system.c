@@ -5,7 +5,7 @@
  */
 #include "emul_fixture.h"
 
-/* ---- segment checks ------------------------------------------------------------------------------------------- */
+/* ---- segment checks ---------------------------------------- */
 
 static void limits(void **state)
 {
@@ -147,7 +147,7 @@ static void alignment_check(void **state)
 	step_done();
 }
 
-/* ---- segment loads ---------------------------------------------------------------------------------------------- */
+/* ---- segment loads ---------------------------------------- */
 
 /* SDM 2B MOV, "Protected Mode Exceptions", for DS and SS: vector, 0 for success. */
 static unsigned int load_outcome(bool ss, unsigned int cpl, unsigned int rpl, u8 access)
@@ -268,7 +268,7 @@ static void load_corners(void **state)
 	assert_int_equal(st.shadow_movss, 0);
 }
 
-/* ---- far control transfer ----------------------------------------------------------------------------------------- */
+/* ---- far control transfer ---------------------------------------- */
 
 static void far_jump(void **state)
 {
@@ -488,7 +488,7 @@ static void fast_system_calls(void **state)
 	expect_fault(EXC_GP, 0);
 }
 
-/* ---- flags, privileges ------------------------------------------------------------------------------------------------ */
+/* ---- flags, privileges ---------------------------------------- */
 
 static void flag_rules(void **state)
 {
@@ -696,7 +696,7 @@ static void segment_queries(void **state)
 	expect_fault(EXC_GP, SEL_FREE);
 }
 
-/* ---- port I/O ---------------------------------------------------------------------------------------------------------- */
+/* ---- port I/O ---------------------------------------- */
 
 static void port_permissions(void **state)
 {
@@ -771,7 +771,7 @@ static void port_strings(void **state)
 	assert_int_equal(st.gpr[X86_RSI], DATA - 1);
 }
 
-/* ---- strings and stack in 16- and 32-bit code -------------------------------------------------------------------------------- */
+/* ---- strings and stack in 16- and 32-bit code ---------------------------------------- */
 
 static void strings_in_16_bit(void **state)
 {

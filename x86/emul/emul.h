@@ -2,7 +2,7 @@
 /*
  * emul.h - one instruction at a time, effects through emul_ops only. The same source serves MMIO exits of vmx and
  * svm, system instructions and all untranslated modes of soft, unit tests and the fuzzer. Integer, system,
- * string, far control transfer, and data moves of SSE/AVX; other vector and x87 instructions go to ops->vector().
+ * string and far control transfer; vector and x87 instructions go to ops->vector() after their checks.
  */
 #ifndef X86_EMUL_H
 #define X86_EMUL_H
@@ -67,8 +67,11 @@ struct emul_ops {
 	u64 (*rdtsc)(struct emul *e);
 	/* VMCALL/VMMCALL: state's registers are args and result. */
 	int (*hypercall)(struct emul *e);
-	/* x87, MMX, SSE, AVX, XSAVE family that the emulator core has no code for: execute e->insn with the memory
-	 * operand (if any) at gva. NULL or -ENOSYS: EMUL_UNHANDLED. */
+	/*
+	 * x87, MMX, SSE, AVX, XSAVE family: execute e->insn with the memory operand (if any) at gva. Whether it may run
+	 * (CR0, CR4, XCR0, feature), segment checks and alignment are done. General registers and flags are e->gpr and
+	 * e->rflags, not the live ones. Gathers: gva is the address for index 0. NULL or -ENOSYS: EMUL_UNHANDLED.
+	 */
 	int (*vector)(struct emul *e, gva_t gva);
 	/* True if the guest's CPUID offers the feature (enum insn_feature): else #UD. */
 	bool (*has_feature)(struct emul *e, unsigned int feature);

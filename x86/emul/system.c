@@ -98,7 +98,7 @@ int emul_op_hlt(struct emul *e)
 	return HANDLER_HLT;
 }
 
-/* ---- control and debug registers ------------------------------------------------------------------------------------ */
+/* ---- control and debug registers ---------------------------------------- */
 
 static bool is_cr(unsigned int cr)
 {
@@ -251,7 +251,7 @@ int emul_op_xsetbv(struct emul *e)
 	return cr_write(e, EMUL_XCR0, edx_eax(e));
 }
 
-/* ---- model-specific registers, CPUID, time ----------------------------------------------------------------------------- */
+/* ---- model-specific registers, CPUID, time ---------------------------------------- */
 
 int emul_op_rdmsr(struct emul *e)
 {
@@ -313,7 +313,7 @@ int emul_op_rdpmc(struct emul *e)
 	return r;
 }
 
-/* ---- descriptor tables, segment bases ------------------------------------------------------------------------------------ */
+/* ---- descriptor tables, segment bases ---------------------------------------- */
 
 int emul_op_lgdt(struct emul *e)
 {
@@ -382,7 +382,7 @@ int emul_op_fsgsbase(struct emul *e)
 	return 0;
 }
 
-/* ---- translations, hypercalls ------------------------------------------------------------------------------------------- */
+/* ---- translations, hypercalls ---------------------------------------- */
 
 int emul_op_invlpg(struct emul *e)
 {
