@@ -289,9 +289,19 @@ static int on_kicked(struct vcpu *v)
 	return 1;
 }
 
+/* Modes that the vendor leaves to the emulator: a stretch of instructions at a time, until something else is due. */
 static int on_emulate(struct vcpu *v)
 {
-	return vcpu_emulate(v, v->exit.decoded);
+	const struct vendor_ops *ops = v->vm->vendor;
+	int ret = vcpu_emulate(v, v->exit.decoded);
+
+	for (u32 n = 0; n < 64 && ret > 0 && ops->interpreting && ops->interpreting(v); n++) {
+		if ((host_load_acquire(&v->requests) & ~REQ_LAZY) || v->mp_state != KVM_MP_STATE_RUNNABLE ||
+		    v->priv->exception.pending)
+			break;
+		ret = vcpu_emulate(v, false);
+	}
+	return ret;
 }
 
 static int on_intr_window(struct vcpu *v)

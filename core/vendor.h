@@ -72,6 +72,9 @@ struct vendor_ops {
 	/* Run until core must act; fills vcpu->exit. vcpu->mutex held, inside load/put, may sleep briefly.
 	 * 0, or -errno: the vCPU is dead. Returns EXIT_KICKED soon after kick(), also when kick() came before. */
 	int (*enter)(struct vcpu *vcpu);
+	/* After EXIT_EMULATE: would enter() give EXIT_EMULATE again right away? Then core goes on with the emulator. May
+	 * be NULL: no. */
+	bool (*interpreting)(struct vcpu *vcpu);
 	/* Any thread, any lock: make enter() return soon. Remembered until the next enter() takes it. */
 	void (*kick)(struct vcpu *vcpu);
 

@@ -23,17 +23,20 @@ static u64 sum_bytes(u64 h, const u8 *p, u32 n)
 	return h;
 }
 
-/* Two independent sums of a whole page. */
-static void page_check(const u8 *host, u64 out[2])
+/* Two independent sums of those 64-byte lines of a page that code was made from. */
+static void page_check(const u8 *host, u64 lines, u64 out[2])
 {
 	u64 a = 1, b = 2;
-	const u64 *w = (const u64 *)host;
 
-	for (u32 i = 0; i < HV_PAGE_SIZE / 8; i += 2) {
-		a = (a ^ w[i]) * 0xff51afd7ed558ccdUL;
-		b = (b ^ w[i + 1]) * 0xc4ceb9fe1a85ec53UL;
-		a ^= a >> 31;
-		b ^= b >> 29;
+	for (; lines; lines &= lines - 1) {
+		const u64 *w = (const u64 *)(host + 64 * __builtin_ctzll(lines));
+
+		for (u32 i = 0; i < 8; i += 2) {
+			a = (a ^ w[i]) * 0xff51afd7ed558ccdUL;
+			b = (b ^ w[i + 1]) * 0xc4ceb9fe1a85ec53UL;
+			a ^= a >> 31;
+			b ^= b >> 29;
+		}
 	}
 	out[0] = a ^ (b << 1);
 	out[1] = b + a * 3;
@@ -65,7 +68,7 @@ void soft_cpage_refresh(struct soft_vcpu *sv, struct cpage *p, const u8 *host)
 	p->host = host;
 	if (!p->blocks)
 		return;
-	page_check(host, check);
+	page_check(host, p->lines, check);
 	if (p->checked && check[0] == p->check[0] && check[1] == p->check[1])
 		return;
 	for (struct block *b = p->blocks, *next; b; b = next) {
@@ -101,8 +104,8 @@ void soft_link(struct soft_vcpu *sv, struct link *l, struct block *to)
 	if (l->to || l->from->dead || to->dead || l->from->cpage != to->cpage || to->gfn2 != ~0UL ||
 	    l->from->key != to->key)
 		return;
-	/* backward jumps look at the kick flag */
-	patch_jump(sv, l->site, to->offset > l->from->offset ? to->code : to->code_poll);
+	/* backward jumps look at the kick flag; so does the way into vector code, for its registers */
+	patch_jump(sv, l->site, to->offset > l->from->offset && (!to->vec || l->from->vec) ? to->code : to->code_poll);
 	l->to = to;
 	l->next_in = to->in;
 	to->in = l;

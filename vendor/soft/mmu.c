@@ -26,17 +26,64 @@ static u64 large_bit(u64 va)
 
 void soft_flush_space(struct space *s)
 {
-	if (s->nr_filled > SPACE_MAX_DIRTY) {
+	if (s->nr_filled > SPACE_MAX_DIRTY || s->nr_global) {
 		host_memset(s->tlb, 0, sizeof(s->tlb));
 	} else {
 		for (u32 i = 0; i < s->nr_filled; i++)
 			s->tlb[s->filled[i]] = (struct tlb_entry){ 0 };
 	}
 	s->tlb[0].rtag = s->tlb[0].wtag = TLB_NONE(0);
-	s->nr_filled = 0;
+	host_memset(s->global, 0, sizeof(s->global));
+	host_memset(s->writable, 0, sizeof(s->writable));
+	s->nr_filled = s->nr_global = 0;
 	soft_forget_stack(s);
 	s->large = 0;
 	soft_flush_fetch(s);
+}
+
+static bool slot_global(const struct space *s, u32 i)
+{
+	return (s->global[i / 64] >> (i % 64)) & 1;
+}
+
+static void clear_slot(struct space *s, u32 i)
+{
+	s->tlb[i] = (struct tlb_entry){ .rtag = TLB_NONE(i), .wtag = TLB_NONE(i) };
+}
+
+void soft_flush_local(struct space *s)
+{
+	if (!s->nr_global) {
+		soft_flush_space(s);
+		return;
+	}
+	if (s->stk_tag != TLB_STK_NONE && !slot_global(s, TLB_INDEX(s->stk_tag)))
+		soft_forget_stack(s);
+	if (s->nr_filled > SPACE_MAX_DIRTY) {
+		for (u32 i = 0; i < TLB_SIZE; i++)
+			if (!slot_global(s, i))
+				clear_slot(s, i);
+	} else {
+		for (u32 i = 0; i < s->nr_filled; i++)
+			if (!slot_global(s, s->filled[i]))
+				clear_slot(s, s->filled[i]);
+	}
+	s->nr_filled = 0;
+	if (s->code_local)
+		soft_flush_fetch(s);
+}
+
+/* Bits for a host page in struct space.writable. */
+static u32 bloom(u64 host)
+{
+	return (host * 0x9e3779b97f4a7c15UL) >> 54;
+}
+
+bool soft_maybe_writable(const struct space *s, u64 host)
+{
+	u32 b = bloom(host);
+
+	return (s->writable[b / 64] >> (b % 64)) & 1;
 }
 
 void soft_flush_fetch(struct space *s)
@@ -50,6 +97,7 @@ void soft_flush_fetch(struct space *s)
 	s->jc[0].neg_va = -(u64)(1 << JC_SHIFT);
 	s->nr_jc = 0;
 	host_memset(s->itlb, 0, sizeof(s->itlb));
+	s->code_local = false;
 }
 
 static void current_key(const struct soft_vcpu *sv, struct space_key *k)
@@ -141,7 +189,7 @@ void soft_flush_page(struct soft_vcpu *sv, gva_t va)
 			soft_flush_space(s);
 			continue;
 		}
-		s->tlb[i].rtag = s->tlb[i].wtag = TLB_NONE(i);
+		clear_slot(s, i);
 		if (s->stk_tag == page)
 			soft_forget_stack(s);
 		if (it->page == (page | 1)) {
@@ -202,11 +250,17 @@ static u32 translate(struct soft_vcpu *sv, u64 va, unsigned int access, bool sta
 	return SX_EMULATE;
 }
 
-static struct tlb_entry *claim_slot(struct space *s, u64 va)
+static struct tlb_entry *claim_slot(struct space *s, u64 va, bool global)
 {
 	u32 i = TLB_INDEX(va);
 
-	if (s->nr_filled < SPACE_MAX_DIRTY && s->tlb[i].rtag == TLB_NONE(i) && s->tlb[i].wtag == TLB_NONE(i))
+	if (global) {
+		s->global[i / 64] |= BIT_ULL(i % 64);
+		s->nr_global++;
+		return &s->tlb[i];
+	}
+	s->global[i / 64] &= ~BIT_ULL(i % 64);
+	if (s->nr_filled < SPACE_MAX_DIRTY)
 		s->filled[s->nr_filled] = i;
 	if (s->nr_filled <= SPACE_MAX_DIRTY)
 		s->nr_filled++;
@@ -257,16 +311,21 @@ static u32 fill(struct soft_vcpu *sv, u64 va, u32 len, bool write, bool stack, u
 			host_fetch_or(&ps->writers, me);
 		host_mb();
 		if (unlikely(host_load_relaxed(&ps->code))) {
+			/* our own code bit was set: no slot of ours lets the page be written, so we are no writer */
+			if (host_load_relaxed(&ps->code) & me)
+				host_fetch_and(&ps->writers, ~me);
 			if (write && !soft_smc_write(sv, r.gpa, len))
 				return SX_EMULATE;
 			wok = false;
 		}
 	}
-	e = claim_slot(s, va);
+	e = claim_slot(s, va, r.global);
 	e->rtag = page;
 	e->wtag = wok ? page : TLB_NONE(TLB_INDEX(va));
 	e->host = hva;
 	e->addend = hva - page;
+	if (wok)
+		s->writable[bloom(hva) / 64] |= BIT_ULL(bloom(hva) % 64);
 	if (write && !wok)
 		return 0;
 stack_entry:
@@ -359,6 +418,8 @@ struct cpage *soft_fetch_page(struct soft_vcpu *sv, u64 va, int *why)
 	if (r.page_shift > HV_PAGE_SHIFT)
 		s->large |= large_bit(va);
 	soft_cpage_refresh(sv, p, (const u8 *)hva);
+	if (!r.global)
+		s->code_local = true;
 	it->page = (va & HV_PAGE_MASK) | 1;
 	it->cpage = p;
 	return p;

@@ -24,6 +24,7 @@ void soft_mode_update(struct soft_vcpu *sv)
 	u16 key = CODE_64;
 
 	sv->mode_dirty = false;
+	sv->mode_flags = st->rflags;
 	sv->interpret = !x86_64bit(st) || (st->rflags & X86_FLAG_TF) || !(st->cr0 & CR0_PG) ||
 			((st->cr0 & CR0_AM) && (st->rflags & X86_FLAG_AC) && st->cpl == 3) || (st->dr7 & 0xff) ||
 			vcpu_debug_wants_steps(sv->vcpu);
@@ -122,6 +123,8 @@ static u32 run(struct soft_vcpu *sv)
 		if (link && !link->from->dead)
 			soft_link(sv, link, b);
 		link = NULL;
+		if (unlikely(b->vec && sv->vec_away))
+			soft_vec_load(sv);
 		flags_split(sv);
 		x = soft_enter_code(sv, b->code_jc);
 		flags_merge(sv);

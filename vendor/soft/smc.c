@@ -51,7 +51,7 @@ static void revoke_own_writes(struct soft_vcpu *sv, gfn_t gfn)
 	for (u32 k = 0; k < NR_SPACES; k++) {
 		struct space *s = sv->spaces[k];
 
-		if (!s->valid)
+		if (!s->valid || !soft_maybe_writable(s, hva))
 			continue;
 		for (u32 i = 0; i < TLB_SIZE; i++)
 			if (s->tlb[i].host == hva)

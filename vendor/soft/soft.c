@@ -66,6 +66,14 @@ static void soft_vcpu_destroy(struct vcpu *vcpu)
 	vcpu->st = NULL;
 }
 
+static u64 host_xcr0(void)
+{
+	u32 lo, hi;
+
+	__asm__("xgetbv" : "=a"(lo), "=d"(hi) : "c"(0));
+	return lo;
+}
+
 static void set_masks(struct soft_vcpu *sv)
 {
 	sv->pext_tlb = (u64)(TLB_SIZE - 1) << HV_PAGE_SHIFT;
@@ -89,6 +97,7 @@ static int soft_vcpu_create(struct vcpu *vcpu)
 	vcpu->vendor_data = sv;
 	vcpu->st = &sv->st;
 	host_spin_init(&sv->revoke_lock);
+	sv->xstate_mask = host_xcr0() & GUEST_XCR0;
 	set_masks(sv);
 	for (u32 i = 0; i < NR_SPACES; i++) {
 		sv->spaces[i] = host_pages_alloc(PAGES(sizeof(struct space)));
@@ -120,25 +129,16 @@ err:
 	return ret;
 }
 
-static u64 host_xcr0(void)
-{
-	u32 lo, hi;
-
-	__asm__("xgetbv" : "=a"(lo), "=d"(hi) : "c"(0));
-	return lo;
-}
-
+/* The vector state comes later, when something needs it: most stretches between two exits do not. */
 static void soft_load(struct vcpu *vcpu)
 {
 	struct soft_vcpu *sv = soft_of(vcpu);
-	u32 mask = host_xcr0() & GUEST_XCR0;
 
-	__asm__ volatile("stmxcsr %0; fnstcw %1" : "=m"(sv->host_mxcsr), "=m"(sv->host_fcw));
-	__asm__ volatile("xrstor64 (%0)" :: "r"(vcpu->xsave), "a"(mask), "d"(0) : "memory");
 	__asm__ volatile("rdgsbase %0" : "=r"(sv->host_gs));
 	if (sv->space)
 		__asm__ volatile("wrgsbase %0" :: "r"(sv->space));
 	sv->thread = soft_thread();
+	sv->vec_away = 1;
 	if (unlikely(sv->refetch)) {
 		sv->refetch = false;
 		for (u32 i = 0; i < NR_SPACES; i++)
@@ -147,17 +147,25 @@ static void soft_load(struct vcpu *vcpu)
 	}
 }
 
+void soft_vec_load(struct soft_vcpu *sv)
+{
+	__asm__ volatile("stmxcsr %0; fnstcw %1" : "=m"(sv->host_mxcsr), "=m"(sv->host_fcw));
+	__asm__ volatile("xrstor64 (%0)" :: "r"(sv->vcpu->xsave), "a"(sv->xstate_mask), "d"(0) : "memory");
+	sv->vec_away = 0;
+}
+
 static void soft_put(struct vcpu *vcpu)
 {
 	struct soft_vcpu *sv = soft_of(vcpu);
-	u32 mask = host_xcr0() & GUEST_XCR0;
 
 	sv->thread = 0;
 	__asm__ volatile("wrgsbase %0" :: "r"(sv->host_gs));
-	__asm__ volatile("xsave64 (%0)" :: "r"(vcpu->xsave), "a"(mask), "d"(0) : "memory");
+	if (sv->vec_away)
+		return;
+	__asm__ volatile("xsave64 (%0)" :: "r"(vcpu->xsave), "a"(sv->xstate_mask), "d"(0) : "memory");
 	/* the C code outside expects an empty x87 stack, its own control words, and clean upper halves */
 	__asm__ volatile("fninit; fldcw %1; ldmxcsr %0" :: "m"(sv->host_mxcsr), "m"(sv->host_fcw));
-	if (mask & XCR0_AVX)
+	if (sv->xstate_mask & XCR0_AVX)
 		__asm__ volatile("vzeroupper");
 }
 
@@ -170,7 +178,9 @@ static void soft_regs_changed(struct vcpu *vcpu, u32 groups)
 {
 	struct soft_vcpu *sv = soft_of(vcpu);
 
-	sv->mode_dirty = true;
+	if ((groups & ~(REGS_GPR | REGS_RIP_FLAGS)) ||
+	    ((sv->st.rflags ^ sv->mode_flags) & (X86_FLAG_TF | X86_FLAG_AC)))
+		sv->mode_dirty = true;
 	/* outside KVM_RUN: an ioctl of the client's, who may have changed code as well (a debugger, a loader) */
 	if (!sv->thread)
 		sv->refetch = true;
@@ -188,7 +198,7 @@ static void flush_pcid(struct soft_vcpu *sv, u64 pcid)
 {
 	for (u32 i = 0; i < NR_SPACES; i++)
 		if (sv->spaces[i]->valid && (sv->spaces[i]->key.cr3 & CR3_PCID_MASK) == pcid)
-			soft_flush_space(sv->spaces[i]);
+			soft_flush_local(sv->spaces[i]);
 	sv->stat_flush++;
 }
 
@@ -208,7 +218,7 @@ static void soft_tlb_flush(struct vcpu *vcpu, bool all)
 	/* without PCIDs other tables' entries are dropped when those are loaded again */
 	for (u32 i = 0; i < NR_SPACES; i++)
 		if (sv->spaces[i]->valid && sv->spaces[i]->key.cr3 == (sv->st.cr3 & ~CR3_PCID_MASK))
-			soft_flush_space(sv->spaces[i]);
+			soft_flush_local(sv->spaces[i]);
 	sv->stat_flush++;
 }
 
@@ -225,8 +235,21 @@ static void soft_tlb_flush_pcid(struct vcpu *vcpu, unsigned int type, u64 pcid, 
 		soft_flush_page(sv, gva);
 	else if (type == 1)
 		flush_pcid(sv, pcid & CR3_PCID_MASK);
-	else
+	else if (type == 2)
 		soft_flush_all(sv);
+	else
+		for (u32 i = 0; i < NR_SPACES; i++)
+			if (sv->spaces[i]->valid)
+				soft_flush_local(sv->spaces[i]);
+}
+
+/* The next instruction is one for the emulator again: core need not come through enter(). */
+static bool soft_interpreting(struct vcpu *vcpu)
+{
+	struct soft_vcpu *sv = soft_of(vcpu);
+
+	return sv->interpret && !sv->mode_dirty && !host_load_relaxed(&sv->kick) && !sv->want_intr_window &&
+	       !sv->want_nmi_window;
 }
 
 static const char *const stat_names[] = {
@@ -248,6 +271,7 @@ const struct vendor_ops vendor_soft = {
 	.load = soft_load,
 	.put = soft_put,
 	.enter = soft_vcpu_enter,
+	.interpreting = soft_interpreting,
 	.kick = soft_kick,
 	.regs_changed = soft_regs_changed,
 	.inject = soft_inject,

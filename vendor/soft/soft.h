@@ -80,8 +80,13 @@ struct space {
 	bool valid;
 	u64 large;		/* where it holds 4 KiB pieces of larger guest pages: INVLPG there drops all */
 	u64 used;		/* LRU stamp */
-	u32 nr_filled;		/* TLB slots filled since the last flush, first SPACE_MAX_DIRTY in filled[] */
+	/* Global pages (PTE.G with CR4.PGE) survive a change of CR3: which slots hold them, how many were filled. */
+	u64 global[TLB_SIZE / 64];
+	u32 nr_global;
+	bool code_local;	/* code was fetched from a page that is not global */
+	u32 nr_filled;		/* other slots filled since the last flush, the first SPACE_MAX_DIRTY in filled[] */
 	u16 filled[SPACE_MAX_DIRTY];
+	u64 writable[16];	/* Bloom filter of the pages that some slot lets be written */
 	u32 nr_jc;
 	u16 jc_filled[SPACE_MAX_DIRTY];
 	struct walk_mode walk;
@@ -131,6 +136,7 @@ struct block {
 	/* per instruction: offset from code_jc, guest offset from the block's start; for faults in translated code */
 	struct insn_map { u32 host; u16 guest; } *map;
 	u64 sum;			/* of its guest bytes */
+	bool vec;			/* has x87, MMX, SSE or AVX instructions */
 	bool dead;
 };
 
@@ -178,7 +184,9 @@ enum soft_exit {
 struct soft_vcpu {
 	struct x86_state st;		/* first: [rsp + 8 * n] are the general registers */
 	u64 page_va;			/* guest-linear address of the page the running block was entered at */
-	u32 kick;			/* polled by translated code */
+	/* polled by translated code; blocks that use vector registers look at both words */
+	u32 kick __aligned(8);
+	u32 vec_away;			/* the guest's vector state is in vcpu->xsave, not in the host's registers */
 	u32 exit_arg;
 	u64 exit_arg64;
 	u64 host_rsp;			/* the client thread's, while inside */
@@ -188,6 +196,7 @@ struct soft_vcpu {
 	u64 saved_flags;		/* arithmetic flags as LAHF and SETO give them, outside translated code */
 	u64 scratch[4];
 	u64 host_gs;
+	u32 xstate_mask;
 	u32 host_mxcsr;
 	u16 host_fcw;
 	u64 thread;			/* who is inside load/put: its thread pointer */
@@ -195,6 +204,7 @@ struct soft_vcpu {
 	void *recover[5];
 	bool armed;
 	bool mode_dirty;
+	u64 mode_flags;			/* RFLAGS as the mode was last derived from */
 	bool refetch;			/* the client was at work between two runs: it may have written to code */
 	bool interpret;			/* this mode is left to the emulator */
 	bool want_intr_window, want_nmi_window;
@@ -267,7 +277,10 @@ void soft_space_select(struct soft_vcpu *sv);
 void soft_flush_space(struct space *s);
 /* Forget which code stands where, so that each page is checked again before anything of it runs. */
 void soft_flush_fetch(struct space *s);
+/* As after MOV CR3: all but global pages. */
+void soft_flush_local(struct space *s);
 void soft_forget_stack(struct space *s);
+bool soft_maybe_writable(const struct space *s, u64 host);
 void soft_flush_all(struct soft_vcpu *sv);
 void soft_flush_page(struct soft_vcpu *sv, gva_t va);
 /* Fill the TLB for va, or decide what else becomes of an access of len bytes. Called from enter.S:
@@ -354,6 +367,7 @@ enum soft_done soft_string(struct soft_vcpu *sv, u32 arg);
 #define SYS_CR		0xf0000000u
 
 /* ---- vector.c ---- */
+void soft_vec_load(struct soft_vcpu *sv);
 int soft_vector(struct vcpu *vcpu, struct emul *e, gva_t gva);
 
 #endif

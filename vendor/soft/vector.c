@@ -295,6 +295,8 @@ int soft_vector(struct vcpu *vcpu, struct emul *e, gva_t gva)
 	u32 len = 0;
 	int ret;
 
+	if (sv->vec_away)
+		soft_vec_load(sv);
 	if (in->attr & INSN_VSIB)
 		return gather(sv, e, gva);
 	switch (in->op) {

@@ -141,7 +141,8 @@ static void emit_entries(struct trans *t)
 	em_lea(e, 8, T1, HMEM(T1, -(s32)b->offset));
 	em_mov_mr(e, 8, SV(page_va), T1);
 	b->code_poll = em_rx(e);
-	em_mov_rm(e, 4, H_RCX, SV(kick));
+	/* a block with vector instructions must not begin before their registers are there */
+	em_mov_rm(e, b->vec ? 8 : 4, H_RCX, SV(kick));
 	ok = em_jrcxz(e);
 	c.site = em_jmp32(e);
 	em_here8(e, ok);
@@ -340,6 +341,9 @@ struct block *soft_translate(struct soft_vcpu *sv, struct cpage *p, u64 va, int 
 			end += t->insns[i].len;
 		find_liveness(t, p->host, end);
 	}
+	for (u32 i = 0; i < t->n; i++)
+		b->vec |= (t->insns[i].attr & (INSN_VECTOR | INSN_FPU)) || t->insns[i].family == FAM_SSE ||
+			  t->insns[i].family == FAM_AVX || t->insns[i].family == FAM_X87;
 	emit_entries(t);
 	emit_insns(t, p->host);
 	emit_cold(t);
