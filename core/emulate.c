@@ -157,6 +157,7 @@ void vcpu_emulate_init(struct vcpu *v)
 	v->emul.st = v->st;
 	v->emul.ops = &vcpu_emul_ops;
 	v->emul.ctx = v;
+	v->emul.cache = &v->priv->emul_cache;
 }
 
 /* ---- results ---------------------------------------------------------------------------------------------- */

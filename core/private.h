@@ -111,6 +111,7 @@ struct vcpu_priv {
 	bool sigmask_set;
 	u64 sigmask;
 	u64 boundary_exits;
+	struct emul_cache emul_cache;
 	/* counters, core/stat.c */
 	u64 stat_exits, stat_io_exits, stat_mmio_exits, stat_halt_exits, stat_irq_injections, stat_nmi_injections,
 	    stat_signal_exits, stat_request_irq_exits, stat_insn_emulation, stat_hypercalls, stat_irq_window_exits,

@@ -257,12 +257,47 @@ enum emul_result emul_exec(struct emul *e)
 	return emul_end(e, run(e));
 }
 
+/* Are these the bytes that insn was decoded from? Both arrays have at least 15 bytes. */
+static bool same_bytes(const struct insn *insn, const u8 *bytes)
+{
+	u64 a, b, mask;
+
+	__builtin_memcpy(&a, insn->bytes, 8);
+	__builtin_memcpy(&b, bytes, 8);
+	mask = insn->len >= 8 ? ~0UL : BIT(insn->len * 8) - 1;
+	if ((a ^ b) & mask)
+		return false;
+	if (insn->len <= 8)
+		return true;
+	__builtin_memcpy(&a, insn->bytes + insn->len - 8, 8);
+	__builtin_memcpy(&b, bytes + insn->len - 8, 8);
+	return a == b;
+}
+
+static int decode(struct emul *e, gva_t lin, const u8 *bytes, unsigned int have)
+{
+	unsigned int i = (lin ^ lin >> 6) % EMUL_CACHE_SIZE;
+	int r;
+
+	if (e->cache && e->cache->entry[i].mode == e->mode + 1 && e->cache->entry[i].insn.len <= have &&
+	    same_bytes(&e->cache->entry[i].insn, bytes)) {
+		e->insn = e->cache->entry[i].insn;
+		return DECODE_OK;
+	}
+	r = insn_decode(&e->insn, bytes, have, e->mode);
+	if (e->cache && r == DECODE_OK) {
+		e->cache->entry[i].mode = e->mode + 1;
+		e->cache->entry[i].insn = e->insn;
+	}
+	return r;
+}
+
 /* Fetch and decode at CS:RIP. The bytes after the segment's limit are not there: #GP(0). */
 static int fetch(struct emul *e)
 {
 	const struct x86_state *st = e->st;
 	unsigned int have = 0, want = INSN_MAX_LEN;
-	u8 bytes[INSN_MAX_LEN];
+	u8 bytes[INSN_MAX_LEN] = { 0 };
 	gva_t lin;
 	int r;
 
@@ -298,7 +333,7 @@ static int fetch(struct emul *e)
 		if (unlikely(r <= 0))
 			return r ? r : -EIO;
 		have += min_t(unsigned int, r, want - have);
-		r = insn_decode(&e->insn, bytes, have, e->mode);
+		r = decode(e, lin, bytes, have);
 		if (likely(r == DECODE_OK))
 			return 0;
 		if (r == DECODE_UD)

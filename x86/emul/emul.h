@@ -86,7 +86,14 @@ struct emul_ops {
 #define EMUL_XCR0	16
 #define EMUL_EFER	17
 
+/* Decoded instructions by address, each valid only while its bytes are found there again. */
+#define EMUL_CACHE_SIZE	64
+struct emul_cache {
+	struct { u8 mode; struct insn insn; } entry[EMUL_CACHE_SIZE];	/* mode: enum insn_mode + 1, 0: empty */
+};
+
 struct emul {
+	struct emul_cache *cache;	/* owned by the caller, zeroed at first; NULL: decode every time */
 	struct x86_state *st;		/* the live state; changed only when the instruction retires */
 	const struct emul_ops *ops;
 	void *ctx;			/* the ops' owner: a struct vcpu in core */
