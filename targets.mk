@@ -72,6 +72,8 @@ $(BUILD)/tests/%: tests/%.c $(BUILD)/libtests.a $(BUILD)/libanykvm.a
 	@mkdir -p $(@D) && rm -f $@
 	$(Q)$(CC) $(TEST_CFLAGS) -MMD -MF $@.d -MT $@ -o $@ $< $(TEST_LIBS) -Wl,--as-needed -lcmocka -lZydis -lpthread -ldl -lm
 
+include tests/guests/guests.mk
+
 # -- figures ---------------------------------------------------------------------------------------
 
 BENCH_REPS ?= 3
