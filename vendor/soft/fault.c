@@ -38,7 +38,7 @@ static u32 classify(struct soft_vcpu *sv, int sig, u64 trapno)
 
 	switch (sig) {
 	case SIGFPE:
-		f.vector = trapno == 16 ? EXC_MF : trapno == 19 ? EXC_XM : EXC_DE;
+		f.vector = trapno == 16 ? EXC_MF : trapno != 19 ? EXC_DE : sv->st.cr4 & CR4_OSXMMEXCPT ? EXC_XM : EXC_UD;
 		break;
 	case SIGILL:
 		f.vector = EXC_UD;

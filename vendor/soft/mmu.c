@@ -139,18 +139,26 @@ void soft_space_select(struct soft_vcpu *sv)
 {
 	struct space_key key;
 	struct space *s = sv->space, *victim = NULL;
+	u32 n = 0;
 
 	current_key(sv, &key);
 	if (s && s->valid && s->key.cr3 == key.cr3 && s->key.mode == key.mode)
 		return;
 	for (u32 i = 0; i < NR_SPACES; i++) {
-		s = sv->spaces[i];
-		if (s->valid && s->key.cr3 == key.cr3 && s->key.mode == key.mode)
+		if (sv->keys[i].cr3 == key.cr3 && sv->keys[i].mode == key.mode && sv->spaces[i]->valid) {
+			s = sv->spaces[i];
 			goto found;
-		if (!victim || !s->valid || (victim->valid && s->used < victim->used))
+		}
+	}
+	for (u32 i = 0; i < NR_SPACES; i++) {
+		s = sv->spaces[i];
+		if (!victim || !s->valid || (victim->valid && s->used < victim->used)) {
 			victim = s;
+			n = i;
+		}
 	}
 	s = victim;
+	sv->keys[n] = key;
 	soft_flush_space(s);
 	s->key = key;
 	s->valid = true;
@@ -229,14 +237,15 @@ static void page_fault(struct soft_vcpu *sv, u64 va, u32 error)
 }
 
 /* Walk for va; 0, or SX_FAULT with sv->fault set, or SX_EMULATE. */
-static u32 translate(struct soft_vcpu *sv, u64 va, unsigned int access, bool stack, struct walk_result *r)
+static u32 translate(struct soft_vcpu *sv, u64 va, unsigned int access, struct walk_result *r)
 {
 	struct space *s = sv->space;
 	int ret;
 
 	if (unlikely(!x86_canonical(va) && (s->key.mode & SPACE_LONG))) {
-		sv->fault = (struct x86_fault){ .vector = stack ? EXC_SS : EXC_GP, .has_error = true };
-		return SX_FAULT;
+		sv->fault = (struct x86_fault){ .vector = EXC_GP, .has_error = true };
+		/* data: #GP or #SS by the instruction's segment, which the emulator knows */
+		return access & WALK_EXEC ? SX_FAULT : SX_EMULATE;
 	}
 	if (s->key.mode & SPACE_USER)
 		access |= WALK_USER;
@@ -288,7 +297,7 @@ static u32 fill(struct soft_vcpu *sv, u64 va, u32 len, bool write, bool stack, u
 		goto stack_entry;
 	}
 	sv->stat_tlb_fill++;
-	x = translate(sv, va, write ? WALK_WRITE : WALK_READ, stack, &r);
+	x = translate(sv, va, write ? WALK_WRITE : WALK_READ, &r);
 	if (x)
 		return x;
 	hva = gmem_hva(sv->vcpu, r.gpa & HV_PAGE_MASK, &slot);
@@ -400,7 +409,7 @@ struct cpage *soft_fetch_page(struct soft_vcpu *sv, u64 va, int *why)
 
 	if (likely(it->page == ((va & HV_PAGE_MASK) | 1)))
 		return it->cpage;
-	x = translate(sv, va, WALK_EXEC, false, &r);
+	x = translate(sv, va, WALK_EXEC, &r);
 	if (x) {
 		*why = x == SX_FAULT ? SOFT_FAULTED : SOFT_EMULATE;
 		return NULL;

@@ -11,6 +11,8 @@ static int fpu_check(struct emul *e)
 
 	if (e->insn.op == OP_FWAIT)
 		return (cr0 & (CR0_MP | CR0_TS)) == (CR0_MP | CR0_TS) ? emul_raise(e, EXC_NM, 0) : 0;
+	if ((cr0 & CR0_EM) && e->insn.op == OP_EMMS)
+		return emul_ud(e);
 	return cr0 & (CR0_EM | CR0_TS) ? emul_raise(e, EXC_NM, 0) : 0;
 }
 
