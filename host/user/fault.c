@@ -93,6 +93,11 @@ int host_fault_register(host_fault_fn fn)
 	return ret ? ret : host_fault_init();
 }
 
+bool host_fault_in_copy(u64 pc)
+{
+	return pc >= (u64)host_copy_may_fault && pc < (u64)host_copy_end;
+}
+
 bool host_fault_handle(int sig, siginfo_t *info, ucontext_t *uc)
 {
 	u64 pc = (u64)uc->uc_mcontext.gregs[REG_RIP];
@@ -106,7 +111,7 @@ bool host_fault_handle(int sig, siginfo_t *info, ucontext_t *uc)
 		if (fn(sig, info, uc))
 			return true;
 	}
-	if (pc >= (u64)host_copy_may_fault && pc < (u64)host_copy_end && (sig == SIGSEGV || sig == SIGBUS)) {
+	if (host_fault_in_copy(pc) && (sig == SIGSEGV || sig == SIGBUS)) {
 		uc->uc_mcontext.gregs[REG_RIP] = (greg_t)host_copy_fault;
 		return true;
 	}

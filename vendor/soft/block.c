@@ -57,30 +57,6 @@ struct cpage *soft_cpage(struct soft_vcpu *sv, gfn_t gfn, bool create)
 	return p;
 }
 
-/*
- * The page's instruction mapping is filled anew. The client may have written to it behind our back (a disk read
- * into guest memory): compare what was translated with what stands there now.
- */
-void soft_cpage_refresh(struct soft_vcpu *sv, struct cpage *p, const u8 *host)
-{
-	u64 check[2];
-
-	p->host = host;
-	if (!p->blocks)
-		return;
-	page_check(host, p->lines, check);
-	if (p->checked && check[0] == p->check[0] && check[1] == p->check[1])
-		return;
-	for (struct block *b = p->blocks, *next; b; b = next) {
-		next = b->page_next;
-		if (b->gfn2 != ~0UL || b->sum != sum_bytes(b->bytes, host + b->offset, b->bytes))
-			soft_block_kill(sv, b);
-	}
-	p->check[0] = check[0];
-	p->check[1] = check[1];
-	p->checked = true;
-}
-
 static void link_remove(struct link *l)
 {
 	for (struct link **pp = &l->to->in; *pp; pp = &(*pp)->next_in) {
@@ -149,12 +125,47 @@ void soft_block_kill(struct soft_vcpu *sv, struct block *b)
 	__builtin_memcpy(jc + 1, &rel, 4);
 }
 
+/* Blocks whose only instruction ends in page p. Rare, so they are looked for. */
+static void kill_joined(struct soft_vcpu *sv, struct cpage *p)
+{
+	for (u32 i = 0; i < sv->nr_blocks; i++)
+		if (!sv->block_pool[i].dead && sv->block_pool[i].gfn2 == p->gfn)
+			soft_block_kill(sv, &sv->block_pool[i]);
+	p->joined = false;
+}
+
+/*
+ * The page's instruction mapping is filled anew. The client may have written to it behind our back (a disk read
+ * into guest memory): compare what was translated with what stands there now.
+ */
+void soft_cpage_refresh(struct soft_vcpu *sv, struct cpage *p, const u8 *host)
+{
+	u64 check[2];
+
+	p->host = host;
+	if (!p->blocks && !p->joined)
+		return;
+	page_check(host, p->lines, check);
+	if (p->checked && check[0] == p->check[0] && check[1] == p->check[1])
+		return;
+	for (struct block *b = p->blocks, *next; b; b = next) {
+		next = b->page_next;
+		if (b->gfn2 != ~0UL || b->sum != sum_bytes(b->bytes, host + b->offset, b->bytes))
+			soft_block_kill(sv, b);
+	}
+	if (p->joined)
+		kill_joined(sv, p);
+	p->check[0] = check[0];
+	p->check[1] = check[1];
+	p->checked = true;
+}
+
 void soft_drop_page_code(struct soft_vcpu *sv, gfn_t gfn, u64 lines)
 {
 	struct cpage *p = soft_cpage(sv, gfn, false);
 	u64 left = 0;
 
-	if (!p || !(p->lines & lines))
+	if (!p || (!(p->lines & lines) && (p->lines || !p->guarded)))
 		return;
 	for (struct block *b = p->blocks, *next; b; b = next) {
 		u64 cover = GENMASK_ULL((b->offset + b->bytes - 1) / 64 > 63 ? 63 : (b->offset + b->bytes - 1) / 64,
@@ -166,12 +177,8 @@ void soft_drop_page_code(struct soft_vcpu *sv, gfn_t gfn, u64 lines)
 		else
 			left |= cover;
 	}
-	if (p->joined && (lines & 1)) {
-		for (u32 i = 0; i < sv->nr_blocks; i++)
-			if (!sv->block_pool[i].dead && sv->block_pool[i].gfn2 == gfn)
-				soft_block_kill(sv, &sv->block_pool[i]);
-		p->joined = false;
-	}
+	if (p->joined && (lines & 1))
+		kill_joined(sv, p);
 	p->lines = left | (p->joined ? 1 : 0);
 	p->checked = false;
 	if (!p->lines) {

@@ -87,7 +87,8 @@ static bool soft_host_fault(int sig, siginfo_t *info, ucontext_t *uc)
 	if (info->si_code <= 0)
 		return false;
 	if (!sv) {
-		if (sig != SIGSEGV && sig != SIGBUS)
+		/* core's own accesses have a way out of their own */
+		if ((sig != SIGSEGV && sig != SIGBUS) || host_fault_in_copy(pc))
 			return false;
 		sv = in_slot_access((u64)info->si_addr);
 		if (!sv)

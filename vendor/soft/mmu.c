@@ -73,17 +73,32 @@ void soft_flush_local(struct space *s)
 		soft_flush_fetch(s);
 }
 
-/* Bits for a host page in struct space.writable. */
-static u32 bloom(u64 host)
+/* Filters of 1,024 bits over page addresses: maybe() never says no to what note() was told. */
+static void note(u64 *filter, u64 page)
 {
-	return (host * 0x9e3779b97f4a7c15UL) >> 54;
+	u32 b = (page * 0x9e3779b97f4a7c15UL) >> 54;
+
+	filter[b / 64] |= BIT_ULL(b % 64);
+}
+
+static bool maybe(const u64 *filter, u64 page)
+{
+	u32 b = (page * 0x9e3779b97f4a7c15UL) >> 54;
+
+	return (filter[b / 64] >> (b % 64)) & 1;
 }
 
 bool soft_maybe_writable(const struct space *s, u64 host)
 {
-	u32 b = bloom(host);
+	return maybe(s->writable, host);
+}
 
-	return (s->writable[b / 64] >> (b % 64)) & 1;
+/* Drop the jump cache's entries for addresses in [va, va + len), all in one page: they have neighbouring indices. */
+static void forget_jumps(struct space *s, u64 va, u32 len)
+{
+	for (u32 n = 0, j = JC_INDEX(va); n < len >> JC_SHIFT; n++, j = (j + 1) % JC_SIZE)
+		if (-s->jc[j].neg_va - va < len)
+			s->jc[j] = (struct jc_entry){ .neg_va = j ? 0 : -(u64)(1 << JC_SHIFT) };
 }
 
 void soft_flush_fetch(struct space *s)
@@ -97,6 +112,7 @@ void soft_flush_fetch(struct space *s)
 	s->jc[0].neg_va = -(u64)(1 << JC_SHIFT);
 	s->nr_jc = 0;
 	host_memset(s->itlb, 0, sizeof(s->itlb));
+	host_memset(s->fetched, 0, sizeof(s->fetched));
 	s->code_local = false;
 }
 
@@ -200,13 +216,13 @@ void soft_flush_page(struct soft_vcpu *sv, gva_t va)
 		clear_slot(s, i);
 		if (s->stk_tag == page)
 			soft_forget_stack(s);
-		if (it->page == (page | 1)) {
+		if (it->page == (page | 1))
 			it->page = 0;
-			/* jump cache entries of the page: 1024 indices per page, cheaper to look at them than to lose all */
-			for (u32 j = 0; j < JC_SIZE; j++)
-				if ((-s->jc[j].neg_va & HV_PAGE_MASK) == page)
-					s->jc[j] = (struct jc_entry){ .neg_va = j ? 0 : -(u64)(1 << JC_SHIFT) };
-		}
+		if (maybe(s->fetched, page))
+			forget_jumps(s, page, HV_PAGE_SIZE);
+		/* an instruction may begin at the end of the page before and reach into this one */
+		if (maybe(s->fetched, page - HV_PAGE_SIZE))
+			forget_jumps(s, page - (1 << JC_SHIFT) * 4, (1 << JC_SHIFT) * 4);
 	}
 }
 
@@ -334,7 +350,7 @@ static u32 fill(struct soft_vcpu *sv, u64 va, u32 len, bool write, bool stack, u
 	e->host = hva;
 	e->addend = hva - page;
 	if (wok)
-		s->writable[bloom(hva) / 64] |= BIT_ULL(bloom(hva) % 64);
+		note(s->writable, hva);
 	if (write && !wok)
 		return 0;
 stack_entry:
@@ -419,6 +435,11 @@ struct cpage *soft_fetch_page(struct soft_vcpu *sv, u64 va, int *why)
 		*why = SOFT_EMULATE;
 		return NULL;
 	}
+	/* beyond the table, writes could not be noticed */
+	if (!soft_page_state(sv->vcpu->vm, r.gpa >> HV_PAGE_SHIFT)) {
+		*why = SOFT_EMULATE;
+		return NULL;
+	}
 	p = soft_cpage(sv, r.gpa >> HV_PAGE_SHIFT, true);
 	if (!p) {
 		*why = SOFT_FULL;
@@ -429,6 +450,7 @@ struct cpage *soft_fetch_page(struct soft_vcpu *sv, u64 va, int *why)
 	soft_cpage_refresh(sv, p, (const u8 *)hva);
 	if (!r.global)
 		s->code_local = true;
+	note(s->fetched, va & HV_PAGE_MASK);
 	it->page = (va & HV_PAGE_MASK) | 1;
 	it->cpage = p;
 	return p;

@@ -80,11 +80,14 @@ static u32 run(struct soft_vcpu *sv)
 {
 	struct x86_state *st = &sv->st;
 	struct link *link = NULL;
+	bool missed = false;	/* the jump cache has no entry for RIP, or one that leads to a dead block */
 	u32 reason;
 
 	for (;;) {
-		struct block *b;
+		const struct jc_entry *jc;
 		int why = SOFT_EMULATE;
+		struct block *b;
+		const u8 *code;
 		u32 x;
 
 		if (unlikely(sv->mode_dirty)) {
@@ -107,6 +110,11 @@ static u32 run(struct soft_vcpu *sv)
 		if (sv->interpret || st->shadow_sti || st->shadow_movss)
 			return EXIT_EMULATE;
 
+		jc = &sv->space->jc[JC_INDEX(st->rip)];
+		if (!missed && !link && jc->neg_va == -st->rip) {
+			code = (const u8 *)jc->code;
+			goto enter;
+		}
 		b = soft_find_block(sv, st->rip, &why);
 		if (unlikely(!b)) {
 			link = NULL;
@@ -123,10 +131,11 @@ static u32 run(struct soft_vcpu *sv)
 		if (link && !link->from->dead)
 			soft_link(sv, link, b);
 		link = NULL;
-		if (unlikely(b->vec && sv->vec_away))
-			soft_vec_load(sv);
+		code = b->code_jc;
+		missed = false;
+enter:
 		flags_split(sv);
-		x = soft_enter_code(sv, b->code_jc);
+		x = soft_enter_code(sv, code);
 		flags_merge(sv);
 		switch (x) {
 		case SX_LINK:
@@ -134,8 +143,12 @@ static u32 run(struct soft_vcpu *sv)
 			break;
 		case SX_JUMP:
 			sv->stat_jump_miss++;
+			missed = true;
 			break;
 		case SX_KICK:
+			/* a kick is seen above; or the block at RIP needs the vector registers */
+			if (sv->vec_away && !host_load_relaxed(&sv->kick))
+				soft_vec_load(sv);
 			break;
 		case SX_SYSTEM: case SX_STRING:
 			sv->stat_system++;
@@ -178,6 +191,7 @@ int soft_vcpu_enter(struct vcpu *vcpu)
 	vcpu->exit.decoded = false;
 	if (unlikely(__builtin_setjmp(sv->recover))) {
 		/* everything live was written to *sv before: nothing of this frame is trusted but vcpu's vendor data */
+		flags_merge(sv);
 		sv->vcpu->exit.reason = EXIT_MEM_ERROR;
 		sv->armed = false;
 		return 0;

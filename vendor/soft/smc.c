@@ -134,16 +134,19 @@ void soft_protect_code(struct soft_vcpu *sv, struct cpage *p)
 	ps = soft_page_state(sv->vcpu->vm, p->gfn);
 	if (!ps)
 		return;
-	host_fetch_or(&ps->code, me);
-	host_mb();	/* pairs with fill(): either it sees our code bit or we see its writer bit */
-	writers = host_load_relaxed(&ps->writers);
-	if (writers & me) {
-		revoke_own_writes(sv, p->gfn);
-		host_fetch_and(&ps->writers, ~me);
+	/* while we wait for others we may have to give this very page up: then once more */
+	while (!p->guarded) {
+		p->guarded = true;
+		host_fetch_or(&ps->code, me);
+		host_mb();	/* pairs with fill(): either it sees our code bit or we see its writer bit */
+		writers = host_load_relaxed(&ps->writers);
+		if (writers & me) {
+			revoke_own_writes(sv, p->gfn);
+			host_fetch_and(&ps->writers, ~me);
+		}
+		if (writers & ~me)
+			revoke_others(sv, p->gfn, writers & ~me);
 	}
-	if (writers & ~me)
-		revoke_others(sv, p->gfn, writers & ~me);
-	p->guarded = true;
 }
 
 static u64 lines_of(gpa_t gpa, u32 len)

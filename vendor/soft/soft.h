@@ -29,7 +29,7 @@ static_assert(sizeof(struct tlb_entry) == 1u << TLB_ENTRY_SHIFT, "index scaling 
 #define TLB_NONE(i)	((i) ? 0UL : 0x1000UL)
 #define TLB_STK_NONE	0x8000000000000000UL	/* see forget_stack() */
 
-#define JC_BITS		12
+#define JC_BITS		14
 #define JC_SIZE		(1u << JC_BITS)
 #define JC_SHIFT	2	/* lowest address bit that takes part in the index */
 #define JC_INDEX(va)	(((va) >> JC_SHIFT) & (JC_SIZE - 1))
@@ -47,7 +47,7 @@ struct itlb_entry {
 	struct cpage *cpage;
 };
 
-#define SPACE_MAX_DIRTY	128
+#define SPACE_MAX_DIRTY	512
 
 /* What cached translations depend on: one struct space per (CR3, mode) in use. */
 struct space_key {
@@ -86,7 +86,8 @@ struct space {
 	bool code_local;	/* code was fetched from a page that is not global */
 	u32 nr_filled;		/* other slots filled since the last flush, the first SPACE_MAX_DIRTY in filled[] */
 	u16 filled[SPACE_MAX_DIRTY];
-	u64 writable[16];	/* Bloom filter of the pages that some slot lets be written */
+	u64 writable[16];	/* filter of host pages that some slot lets be written */
+	u64 fetched[16];	/* and of guest-linear pages that the jump cache may have entries for */
 	u32 nr_jc;
 	u16 jc_filled[SPACE_MAX_DIRTY];
 	struct walk_mode walk;
@@ -122,15 +123,15 @@ struct block {
 	struct block *hash_next;
 	struct block *page_next;	/* others of the same cpage */
 	struct cpage *cpage;
+	u16 offset;			/* in the page */
+	u16 key;
 	struct link *in;		/* jumps that lead here */
 	u8 *code_jc;			/* entry that takes the linear address in T1 and sets page_va */
 	u8 *code_poll;			/* entry for backward jumps: looks at the kick flag first */
 	u8 *code;			/* entry for forward jumps from the same page */
 	u8 *code_end;
-	u16 offset;			/* in the page */
 	u16 bytes;			/* guest bytes it was made from */
 	u16 nr_insns;
-	u16 key;
 	gfn_t gfn2;			/* page of the second part of its only instruction, if that crosses; else ~0 */
 	struct link link[BLOCK_MAX_LINKS];
 	/* per instruction: offset from code_jc, guest offset from the block's start; for faults in translated code */
@@ -153,7 +154,7 @@ struct cpage {
 	bool checked;
 };
 
-#define HASH_BLOCKS	16384u
+#define HASH_BLOCKS	65536u
 #define HASH_PAGES	4096u
 
 /* Code memory: one memfd mapped twice, so that nothing is writable and executable at one address. */
@@ -213,6 +214,7 @@ struct soft_vcpu {
 	struct vcpu *vcpu;
 	struct space *space;		/* current; NULL: recompute */
 	struct space *spaces[NR_SPACES];
+	struct space_key keys[NR_SPACES];	/* of the valid ones, close together for the search */
 	u64 space_clock;
 	u16 code_key;
 	struct codebuf cb;

@@ -243,7 +243,7 @@ static void emit_insns(struct trans *t, const u8 *page)
 			*e = before;
 			t->nr_cold = cold_before;
 			t->nr_links = links_before;
-			trans_exit(t, in->family == FAM_SYSTEM ? SX_SYSTEM : in->family == FAM_STRING ? SX_STRING :
+			trans_exit(t, !family_ok(t, in) ? SX_EMULATE : in->family == FAM_SYSTEM ? SX_SYSTEM : in->family == FAM_STRING ? SX_STRING :
 				   SX_EMULATE, trans_sys_arg(in), t->off);
 			t->off = t->next_off;
 			t->n = t->i + 1;
@@ -308,6 +308,8 @@ struct block *soft_translate(struct soft_vcpu *sv, struct cpage *p, u64 va, int 
 
 		if (!p2)
 			return NULL;
+		/* before the bytes are read, so that no write to them goes unseen */
+		soft_protect_code(sv, p2);
 		host_memcpy(joint, p->host + off, first);
 		host_memcpy(joint + first, p2->host, INSN_MAX_LEN);
 		if (insn_decode(&t->insns[0], joint, INSN_MAX_LEN, INSN_MODE_64) != DECODE_OK) {
@@ -318,7 +320,7 @@ struct block *soft_translate(struct soft_vcpu *sv, struct cpage *p, u64 va, int 
 		gfn2 = p2->gfn;
 		p2->lines |= 1;
 		p2->joined = true;
-		soft_protect_code(sv, p2);
+		p2->checked = false;
 	} else if (!t->n) {
 		*why = SOFT_EMULATE;
 		return NULL;
