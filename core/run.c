@@ -299,6 +299,9 @@ static int on_emulate(struct vcpu *v)
 		if ((host_load_acquire(&v->requests) & ~REQ_LAZY) || v->mp_state != KVM_MP_STATE_RUNNABLE ||
 		    v->priv->exception.pending)
 			break;
+		/* the instruction was an EOI, or lowered the task priority: an interrupt may come now, unrequested */
+		if (v->lapic && !v->priv->intr_window && lapic_pending(v->lapic) >= 0)
+			break;
 		ret = vcpu_emulate(v, false);
 	}
 	return ret;

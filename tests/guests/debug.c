@@ -133,6 +133,7 @@ static void breakpoints(void)
 	report("bp_code", "rip", hit_ip[0] - (ul)bp_code_at, 0);
 	report("bp_code", "dr6", hit_dr6[0], DR6_FIXED | 1);
 	finish();
+	wr_dr0(0);
 	wr_dr3((ul)bp_code_at);
 	start(DR7_ENABLE(3, 0, 0), FL_RF, 0);
 	try_user(bp_code, 0);
@@ -144,6 +145,7 @@ static void breakpoints(void)
 	report("bp_disabled", "hits", hits, 0);
 	finish();
 	/* data breakpoints are traps after the access */
+	wr_dr3(0);
 	wr_dr1((ul)&watched);
 	start(DR7_ENABLE(1, 1, 3), 0, 0);
 	watched = 0;
@@ -164,6 +166,7 @@ static void breakpoints(void)
 	try_kernel(bp_span, (ul)&watched);
 	report("bp_write", "span", hits, 1);
 	finish();
+	wr_dr1(0);
 	wr_dr2((ul)&watched);
 	start(DR7_ENABLE(2, 3, 3), 0, 0);
 	try_kernel(bp_read, (ul)&watched);
