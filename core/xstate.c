@@ -108,7 +108,7 @@ long vcpu_get_fpu(struct vcpu *vcpu, struct kvm_fpu *f)
 	return 0;
 }
 
-/** KVM_SET_FPU. -EINVAL: reserved bits in MXCSR. Upper halves of the YMM registers stay. */
+/** KVM_SET_FPU. -EINVAL: reserved bits in MXCSR. MXCSR 0 and the upper halves of the YMM registers: as they were. */
 long vcpu_set_fpu(struct vcpu *vcpu, struct kvm_fpu *f)
 {
 	u8 *x = vcpu->xsave;
@@ -124,7 +124,9 @@ long vcpu_set_fpu(struct vcpu *vcpu, struct kvm_fpu *f)
 	put64(x, FX_FIP, f->last_ip);
 	put64(x, FX_FDP, f->last_dp);
 	host_memcpy(x + FX_XMM, f->xmm, sizeof(f->xmm));
-	put32(x, FX_MXCSR, f->mxcsr);
+	/* Linux neither reports nor takes this field: 0 is what comes from there, not a wish to unmask all exceptions. */
+	if (f->mxcsr)
+		put32(x, FX_MXCSR, f->mxcsr);
 	put64(x, XS_BV, get64(x, XS_BV) | XCR0_X87 | XCR0_SSE);
 	return 0;
 }
