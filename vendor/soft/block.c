@@ -143,8 +143,9 @@ void soft_cpage_refresh(struct soft_vcpu *sv, struct cpage *p, const u8 *host)
 	u64 check[2];
 
 	p->host = host;
-	if (!p->blocks && !p->joined)
+	if ((!p->blocks && !p->joined) || (p->checked && p->checked_at == sv->fetch_epoch))
 		return;
+	p->checked_at = sv->fetch_epoch;
 	page_check(host, p->lines, check);
 	if (p->checked && check[0] == p->check[0] && check[1] == p->check[1])
 		return;

@@ -18,10 +18,15 @@ void soft_forget_stack(struct space *s)
 	s->stk_addend = 0;
 }
 
-/* Which 512 GiB parts of the address space hold 4 KiB pieces of larger pages: a bit each, modulo 64. */
-static u64 large_bit(u64 va)
+/* Which 512 GiB parts of the address space hold 4 KiB pieces of larger pages: a bit for each of the 512. */
+static void note_large(struct space *s, u64 va)
 {
-	return BIT_ULL((va >> 39) & 63);
+	s->large[(va >> 45) & 7] |= BIT_ULL((va >> 39) & 63);
+}
+
+static bool maybe_large(const struct space *s, u64 va)
+{
+	return (s->large[(va >> 45) & 7] >> ((va >> 39) & 63)) & 1;
 }
 
 void soft_flush_space(struct space *s)
@@ -37,7 +42,7 @@ void soft_flush_space(struct space *s)
 	host_memset(s->writable, 0, sizeof(s->writable));
 	s->nr_filled = s->nr_global = 0;
 	soft_forget_stack(s);
-	s->large = 0;
+	host_memset(s->large, 0, sizeof(s->large));
 	soft_flush_fetch(s);
 }
 
@@ -73,17 +78,17 @@ void soft_flush_local(struct space *s)
 		soft_flush_fetch(s);
 }
 
-/* Filters of 1,024 bits over page addresses: maybe() never says no to what note() was told. */
+/* Filters over page addresses: maybe() never says no to what note() was told. */
 static void note(u64 *filter, u64 page)
 {
-	u32 b = (page * 0x9e3779b97f4a7c15UL) >> 54;
+	u32 b = (page * 0x9e3779b97f4a7c15UL) >> (64 - FILTER_BITS);
 
 	filter[b / 64] |= BIT_ULL(b % 64);
 }
 
 static bool maybe(const u64 *filter, u64 page)
 {
-	u32 b = (page * 0x9e3779b97f4a7c15UL) >> 54;
+	u32 b = (page * 0x9e3779b97f4a7c15UL) >> (64 - FILTER_BITS);
 
 	return (filter[b / 64] >> (b % 64)) & 1;
 }
@@ -113,7 +118,14 @@ void soft_flush_fetch(struct space *s)
 	s->nr_jc = 0;
 	host_memset(s->itlb, 0, sizeof(s->itlb));
 	host_memset(s->fetched, 0, sizeof(s->fetched));
-	s->code_local = false;
+	s->code_local = s->fetched_low = s->fetched_high = false;
+}
+
+static u64 current_cr3(const struct x86_state *st)
+{
+	if (!(st->cr0 & CR0_PG))
+		return 0;
+	return st->cr3 & ~(st->cr4 & CR4_PCIDE ? CR3_PCID_NOFLUSH : CR3_PCID_MASK | CR3_PCID_NOFLUSH);
 }
 
 static void current_key(const struct soft_vcpu *sv, struct space_key *k)
@@ -121,11 +133,10 @@ static void current_key(const struct soft_vcpu *sv, struct space_key *k)
 	const struct x86_state *st = &sv->st;
 	u32 mode = (u32)sv->code_key << SPACE_CODE_SHIFT;
 
-	k->cr3 = 0;
+	k->cr3 = current_cr3(st);
 	if (st->cr0 & CR0_PG) {
-		k->cr3 = st->cr3 & ~CR3_PCID_NOFLUSH;
-		if (!(st->cr4 & CR4_PCIDE))
-			k->cr3 &= ~CR3_PCID_MASK;
+		if (st->cpl != 3 && (st->cr4 & CR4_PGE) && (st->efer & EFER_LMA))
+			k->cr3 = SPACE_SHARED;
 		mode |= SPACE_PG;
 		if (st->cr0 & CR0_WP)
 			mode |= SPACE_WP;
@@ -155,13 +166,14 @@ void soft_space_select(struct soft_vcpu *sv)
 {
 	struct space_key key;
 	struct space *s = sv->space, *victim = NULL;
+	u64 cr3 = current_cr3(&sv->st);
 	u32 n = 0;
 
 	current_key(sv, &key);
 	if (s && s->valid && s->key.cr3 == key.cr3 && s->key.mode == key.mode)
-		return;
+		goto tables;
 	for (u32 i = 0; i < NR_SPACES; i++) {
-		if (sv->keys[i].cr3 == key.cr3 && sv->keys[i].mode == key.mode && sv->spaces[i]->valid) {
+		if (sv->keys[i].cr3 == key.cr3 && sv->keys[i].mode == key.mode) {
 			s = sv->spaces[i];
 			goto found;
 		}
@@ -178,11 +190,18 @@ void soft_space_select(struct soft_vcpu *sv)
 	soft_flush_space(s);
 	s->key = key;
 	s->valid = true;
+	s->cr3 = cr3;
 	walk_mode_from_state(&s->walk, &sv->st, vcpu_maxphyaddr(sv->vcpu));
 found:
 	s->used = ++sv->space_clock;
 	sv->space = s;
 	__asm__ volatile("wrgsbase %0" :: "r"(s));
+tables:
+	if (unlikely(s->cr3 != cr3)) {
+		soft_flush_local(s);
+		s->cr3 = cr3;
+		s->walk.cr3 = sv->st.cr3;
+	}
 }
 
 void soft_flush_all(struct soft_vcpu *sv)
@@ -192,38 +211,47 @@ void soft_flush_all(struct soft_vcpu *sv)
 			soft_flush_space(sv->spaces[i]);
 		/* keys go stale with MAXPHYADDR or the PDPTRs too: start over */
 		sv->spaces[i]->valid = false;
+		sv->keys[i].mode = SPACE_NONE;
 	}
+	sv->fetch_epoch++;
 	sv->mode_dirty = true;
 	sv->stat_flush++;
 }
 
-void soft_flush_page(struct soft_vcpu *sv, gva_t va)
+static void flush_page(struct space *s, u64 page)
 {
-	u64 page = va & HV_PAGE_MASK;
-	u32 i = TLB_INDEX(va);
+	struct itlb_entry *it = &s->itlb[(page >> HV_PAGE_SHIFT) % ITLB_SIZE];
+	u32 i = TLB_INDEX(page);
 
-	/* a global page may be in any space: drop the slot in all of them */
-	for (u32 k = 0; k < NR_SPACES; k++) {
-		struct space *s = sv->spaces[k];
-		struct itlb_entry *it = &s->itlb[(va >> HV_PAGE_SHIFT) % ITLB_SIZE];
-
-		if (!s->valid)
-			continue;
-		if (s->large & large_bit(va)) {
-			soft_flush_space(s);
-			continue;
-		}
-		clear_slot(s, i);
-		if (s->stk_tag == page)
-			soft_forget_stack(s);
-		if (it->page == (page | 1))
-			it->page = 0;
-		if (maybe(s->fetched, page))
-			forget_jumps(s, page, HV_PAGE_SIZE);
-		/* an instruction may begin at the end of the page before and reach into this one */
-		if (maybe(s->fetched, page - HV_PAGE_SIZE))
-			forget_jumps(s, page - (1 << JC_SHIFT) * 4, (1 << JC_SHIFT) * 4);
+	if (maybe_large(s, page)) {
+		soft_flush_space(s);
+		return;
 	}
+	clear_slot(s, i);
+	if (s->stk_tag == page)
+		soft_forget_stack(s);
+	if (!((s64)page < 0 ? s->fetched_high : s->fetched_low))
+		return;
+	if (it->page == (page | 1))
+		it->page = 0;
+	if (maybe(s->fetched, page))
+		forget_jumps(s, page, HV_PAGE_SIZE);
+	/* an instruction may begin at the end of the page before and reach into this one */
+	if (maybe(s->fetched, page - HV_PAGE_SIZE))
+		forget_jumps(s, page - (1 << JC_SHIFT) * 4, (1 << JC_SHIFT) * 4);
+}
+
+void soft_flush_page(struct soft_vcpu *sv, gva_t va, bool every_pcid)
+{
+	u64 page = va & HV_PAGE_MASK, mask = sv->st.cr4 & CR4_PCIDE ? CR3_PCID_MASK : ~CR3_PCID_MASK;
+
+	sv->fetch_epoch++;
+	/* a global page may be in any space; nobody maps one below the kernel's half, or it is noted */
+	every_pcid |= (s64)va < 0 || sv->global_low;
+	for (u32 k = 0; k < NR_SPACES; k++)
+		if (sv->keys[k].mode != SPACE_NONE &&
+		    (every_pcid || sv->keys[k].cr3 == SPACE_SHARED || !((sv->keys[k].cr3 ^ sv->st.cr3) & mask)))
+			flush_page(sv->spaces[k], page);
 }
 
 /* ---- fills ----------------------------------------------------------------------------------------------------- */
@@ -321,7 +349,7 @@ static u32 fill(struct soft_vcpu *sv, u64 va, u32 len, bool write, bool stack, u
 		return SX_EMULATE;
 	*host = hva + (va & ~HV_PAGE_MASK);
 	if (r.page_shift > HV_PAGE_SHIFT)
-		s->large |= large_bit(va);
+		note_large(s, va);
 	ps = soft_page_state(sv->vcpu->vm, r.gpa >> HV_PAGE_SHIFT);
 	if (!ps)
 		return SX_EMULATE;
@@ -345,6 +373,8 @@ static u32 fill(struct soft_vcpu *sv, u64 va, u32 len, bool write, bool stack, u
 		}
 	}
 	e = claim_slot(s, va, r.global);
+	if (r.global && (s64)va >= 0)
+		sv->global_low = true;
 	e->rtag = page;
 	e->wtag = wok ? page : TLB_NONE(TLB_INDEX(va));
 	e->host = hva;
@@ -446,11 +476,15 @@ struct cpage *soft_fetch_page(struct soft_vcpu *sv, u64 va, int *why)
 		return NULL;
 	}
 	if (r.page_shift > HV_PAGE_SHIFT)
-		s->large |= large_bit(va);
+		note_large(s, va);
 	soft_cpage_refresh(sv, p, (const u8 *)hva);
 	if (!r.global)
 		s->code_local = true;
 	note(s->fetched, va & HV_PAGE_MASK);
+	if ((s64)va < 0)
+		s->fetched_high = true;
+	else
+		s->fetched_low = true;
 	it->page = (va & HV_PAGE_MASK) | 1;
 	it->cpage = p;
 	return p;

@@ -103,6 +103,7 @@ static int soft_vcpu_create(struct vcpu *vcpu)
 		sv->spaces[i] = host_pages_alloc(PAGES(sizeof(struct space)));
 		if (!sv->spaces[i])
 			goto err;
+		sv->keys[i].mode = SPACE_NONE;
 	}
 	sv->max_blocks = MAX_BLOCKS;
 	sv->max_cpages = MAX_CPAGES;
@@ -141,6 +142,7 @@ static void soft_load(struct vcpu *vcpu)
 	sv->vec_away = 1;
 	if (unlikely(sv->refetch)) {
 		sv->refetch = false;
+		sv->fetch_epoch++;
 		for (u32 i = 0; i < NR_SPACES; i++)
 			if (sv->spaces[i]->valid)
 				soft_flush_fetch(sv->spaces[i]);
@@ -197,7 +199,7 @@ static void soft_request_window(struct vcpu *vcpu, bool intr, bool nmi)
 static void flush_pcid(struct soft_vcpu *sv, u64 pcid)
 {
 	for (u32 i = 0; i < NR_SPACES; i++)
-		if (sv->spaces[i]->valid && (sv->spaces[i]->key.cr3 & CR3_PCID_MASK) == pcid)
+		if (sv->spaces[i]->valid && (sv->spaces[i]->cr3 & CR3_PCID_MASK) == pcid)
 			soft_flush_local(sv->spaces[i]);
 	sv->stat_flush++;
 }
@@ -206,6 +208,7 @@ static void soft_tlb_flush(struct vcpu *vcpu, bool all)
 {
 	struct soft_vcpu *sv = soft_of(vcpu);
 
+	sv->fetch_epoch++;
 	sv->mode_dirty = true;
 	if (all) {
 		soft_flush_all(sv);
@@ -217,22 +220,23 @@ static void soft_tlb_flush(struct vcpu *vcpu, bool all)
 	}
 	/* without PCIDs other tables' entries are dropped when those are loaded again */
 	for (u32 i = 0; i < NR_SPACES; i++)
-		if (sv->spaces[i]->valid && sv->spaces[i]->key.cr3 == (sv->st.cr3 & ~CR3_PCID_MASK))
+		if (sv->spaces[i]->valid && sv->spaces[i]->cr3 == (sv->st.cr3 & ~CR3_PCID_MASK))
 			soft_flush_local(sv->spaces[i]);
 	sv->stat_flush++;
 }
 
 static void soft_tlb_flush_page(struct vcpu *vcpu, gva_t gva)
 {
-	soft_flush_page(soft_of(vcpu), gva);
+	soft_flush_page(soft_of(vcpu), gva, false);
 }
 
 static void soft_tlb_flush_pcid(struct vcpu *vcpu, unsigned int type, u64 pcid, gva_t gva)
 {
 	struct soft_vcpu *sv = soft_of(vcpu);
 
+	sv->fetch_epoch++;
 	if (type == 0)
-		soft_flush_page(sv, gva);
+		soft_flush_page(sv, gva, true);
 	else if (type == 1)
 		flush_pcid(sv, pcid & CR3_PCID_MASK);
 	else if (type == 2)

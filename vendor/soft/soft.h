@@ -39,7 +39,7 @@ struct jc_entry {
 	u64 code;		/* its entry for jumps that come with the address in T1 */
 };
 
-#define ITLB_SIZE	256u
+#define ITLB_SIZE	1024u
 
 struct cpage;
 struct itlb_entry {
@@ -47,11 +47,15 @@ struct itlb_entry {
 	struct cpage *cpage;
 };
 
+#define FILTER_BITS	13
+#define FILTER_SIZE	((1u << FILTER_BITS) / 64)
 #define SPACE_MAX_DIRTY	512
 
 /* What cached translations depend on: one struct space per (CR3, mode) in use. */
 struct space_key {
-	u64 cr3;		/* with PCID bits if CR4.PCIDE, without the no-flush bit */
+	/* with PCID bits if CR4.PCIDE, without the no-flush bit; or SPACE_SHARED: one for all, where nearly everything
+	 * is global, as in a kernel. Then a change of CR3 drops what is not. */
+	u64 cr3;
 	u32 mode;		/* SPACE_* */
 };
 #define SPACE_USER	0x01
@@ -65,6 +69,8 @@ struct space_key {
 #define SPACE_SMAP	0x100
 #define SPACE_PSE	0x200
 #define SPACE_PGE	0x400
+#define SPACE_SHARED	(~0UL)
+#define SPACE_NONE	(~0u)	/* in soft_vcpu.keys: unused */
 #define SPACE_CODE_SHIFT 16	/* the translator's mode key: jump caches hold blocks of one key */
 
 struct space {
@@ -77,8 +83,9 @@ struct space {
 	struct jc_entry jc[JC_SIZE];
 	struct itlb_entry itlb[ITLB_SIZE];
 	struct space_key key;
+	u64 cr3;		/* whose tables the entries came from, as in the key but never SPACE_SHARED */
 	bool valid;
-	u64 large;		/* where it holds 4 KiB pieces of larger guest pages: INVLPG there drops all */
+	u64 large[8];		/* where it holds 4 KiB pieces of larger guest pages: INVLPG there drops all */
 	u64 used;		/* LRU stamp */
 	/* Global pages (PTE.G with CR4.PGE) survive a change of CR3: which slots hold them, how many were filled. */
 	u64 global[TLB_SIZE / 64];
@@ -86,8 +93,9 @@ struct space {
 	bool code_local;	/* code was fetched from a page that is not global */
 	u32 nr_filled;		/* other slots filled since the last flush, the first SPACE_MAX_DIRTY in filled[] */
 	u16 filled[SPACE_MAX_DIRTY];
-	u64 writable[16];	/* filter of host pages that some slot lets be written */
-	u64 fetched[16];	/* and of guest-linear pages that the jump cache may have entries for */
+	u64 writable[FILTER_SIZE];	/* filter of host pages that some slot lets be written */
+	u64 fetched[FILTER_SIZE];	/* and of guest-linear pages that the jump cache may have entries for */
+	bool fetched_low, fetched_high;	/* code was fetched from that half of the address space */
 	u32 nr_jc;
 	u16 jc_filled[SPACE_MAX_DIRTY];
 	struct walk_mode walk;
@@ -152,6 +160,7 @@ struct cpage {
 	bool joined;		/* some block's only instruction ends here */
 	bool guarded;		/* our code bit in its page_state is set */
 	bool checked;
+	u64 checked_at;		/* soft_vcpu.fetch_epoch then */
 };
 
 #define HASH_BLOCKS	65536u
@@ -205,6 +214,7 @@ struct soft_vcpu {
 	void *recover[5];
 	bool armed;
 	bool mode_dirty;
+	bool global_low;		/* a global page below the kernel's half was seen */
 	u64 mode_flags;			/* RFLAGS as the mode was last derived from */
 	bool refetch;			/* the client was at work between two runs: it may have written to code */
 	bool interpret;			/* this mode is left to the emulator */
@@ -216,6 +226,7 @@ struct soft_vcpu {
 	struct space *spaces[NR_SPACES];
 	struct space_key keys[NR_SPACES];	/* of the valid ones, close together for the search */
 	u64 space_clock;
+	u64 fetch_epoch;		/* counts what drops instruction mappings: flushes, returns from the client */
 	u16 code_key;
 	struct codebuf cb;
 	struct block *blocks[HASH_BLOCKS];
@@ -284,7 +295,8 @@ void soft_flush_local(struct space *s);
 void soft_forget_stack(struct space *s);
 bool soft_maybe_writable(const struct space *s, u64 host);
 void soft_flush_all(struct soft_vcpu *sv);
-void soft_flush_page(struct soft_vcpu *sv, gva_t va);
+/* every_pcid: not only the current one's (and global pages). */
+void soft_flush_page(struct soft_vcpu *sv, gva_t va, bool every_pcid);
 /* Fill the TLB for va, or decide what else becomes of an access of len bytes. Called from enter.S:
  * returns the host address, or 0 with an exit recorded in sv->exit_code. */
 u64 soft_tlb_miss(struct soft_vcpu *sv, u64 va, u32 info);
