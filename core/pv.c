@@ -206,6 +206,8 @@ void pv_steal_update(struct vcpu *v, bool running)
 	if (running && p->steal_wall && now - p->steal_wall < STEAL_PERIOD_NS)
 		return;
 	cpu = host_thread_cpu_ns();
+	if (!p->steal_last)		/* just switched on: the guest finds a valid record */
+		write_steal(v);
 	/* less CPU time than at the beginning: another thread has taken the vCPU over */
 	ran = cpu - p->steal_last;
 	if (p->steal_wall && cpu >= p->steal_last && now - p->steal_wall > ran + STEAL_NOISE_NS) {
