@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+/* events.c - KVM_GET/SET_VCPU_EVENTS, KVM_INTERRUPT, KVM_NMI, machine checks, and the capabilities that go with them. */
+#include "lib/t_kvm.h"
+
+static struct t_vm vm;
+static struct t_cpu cpu;
+
+/* Handlers of vectors 2, 6, 0x21 report their number; the code loops with interrupts on. */
+GUEST16(nmi_isr, "movb $2, %al; outb %al, $0x10; iretw");
+GUEST16(ud_isr, "movb $6, %al; outb %al, $0x10; hlt");
+GUEST16(irq_isr, "movb $0x21, %al; outb %al, $0x10; iretw");
+GUEST16(code, "sti; 1: jmp 1b");
+GUEST16(code_off, "cli; nop; outb %al, $0x11; sti; nop; outb %al, $0x12; hlt");
+
+static void vector(uint8_t nr, uint16_t at)
+{
+	*(uint32_t *)(vm.mem + nr * 4) = at;
+}
+
+static int begin(void **state)
+{
+	T_START(&vm, &cpu, 0, code);
+	T_LOAD(&vm, 0x9000, nmi_isr);
+	T_LOAD(&vm, 0x9100, ud_isr);
+	T_LOAD(&vm, 0x9200, irq_isr);
+	vector(2, 0x9000);
+	vector(6, 0x9100);
+	vector(0x21, 0x9200);
+	return 0;
+}
+
+static int end(void **state)
+{
+	T_END(&vm, &cpu);
+	return 0;
+}
+
+static struct kvm_vcpu_events get(void)
+{
+	struct kvm_vcpu_events ev;
+
+	t_ok(T(cpu.fd, KVM_GET_VCPU_EVENTS, &ev));
+	return ev;
+}
+
+static long set(struct kvm_vcpu_events ev)
+{
+	return T(cpu.fd, KVM_SET_VCPU_EVENTS, &ev);
+}
+
+static void reports(uint8_t nr)
+{
+	t_run_to(&cpu, KVM_EXIT_IO);
+	assert_int_equal(cpu.run->io.port, 0x10);
+	assert_int_equal(*(uint8_t *)t_io_data(cpu.run), nr);
+}
+
+static void quiet_at_first(void **state)
+{
+	struct kvm_vcpu_events ev = get();
+
+	assert_int_equal(ev.exception.injected | ev.interrupt.injected | ev.nmi.injected | ev.nmi.pending | ev.nmi.masked, 0);
+	assert_int_equal(ev.interrupt.shadow | ev.smi.smm, 0);
+	assert_true(ev.flags & KVM_VCPUEVENT_VALID_SHADOW);	/* KVM_CAP_INTR_SHADOW */
+	t_ok(set(ev));
+	t_fails(EFAULT, T(cpu.fd, KVM_GET_VCPU_EVENTS, T_BAD_PTR));
+	t_fails(EFAULT, T(cpu.fd, KVM_SET_VCPU_EVENTS, T_BAD_PTR));
+}
+
+static void exception_set_by_client(void **state)
+{
+	struct kvm_vcpu_events ev = get();
+
+	ev.exception.injected = 1;
+	ev.exception.nr = 6;
+	t_ok(set(ev));
+	ev = get();
+	assert_int_equal(ev.exception.injected, 1);
+	assert_int_equal(ev.exception.nr, 6);
+	reports(6);
+	assert_int_equal(get().exception.injected, 0);
+}
+
+static void refusals(void **state)
+{
+	struct kvm_vcpu_events ev = get(), bad;
+
+	bad = ev;
+	bad.flags |= 0x80000000;
+	t_fails(EINVAL, set(bad));
+	bad = ev;
+	bad.exception.injected = 1;
+	bad.exception.nr = 32;
+	t_fails(EINVAL, set(bad));
+	bad.exception.nr = 2;				/* NMI is none */
+	t_fails(EINVAL, set(bad));
+	bad = ev;
+	bad.flags |= KVM_VCPUEVENT_VALID_PAYLOAD;	/* not switched on */
+	t_fails(EINVAL, set(bad));
+	bad = ev;
+	bad.flags |= KVM_VCPUEVENT_VALID_TRIPLE_FAULT;
+	t_fails(EINVAL, set(bad));
+	bad = get();
+	assert_memory_equal(&ev, &bad, sizeof(ev));
+}
+
+static void payload(void **state)
+{
+	struct kvm_vcpu_events ev;
+
+	if (!t_cap(&vm, KVM_CAP_EXCEPTION_PAYLOAD))
+		skip();
+	t_ok(t_enable(vm.fd, KVM_CAP_EXCEPTION_PAYLOAD, 1));
+	ev = get();
+	assert_true(ev.flags & KVM_VCPUEVENT_VALID_PAYLOAD);
+	ev.exception.pending = 1;
+	ev.exception.nr = 1;				/* #DB: the payload goes to DR6 */
+	ev.exception_has_payload = 1;
+	ev.exception_payload = 0x4000;
+	vector(1, 0x9100);
+	t_ok(set(ev));
+	ev = get();
+	assert_int_equal(ev.exception.pending, 1);
+	assert_int_equal(ev.exception_has_payload, 1);
+	assert_int_equal(ev.exception_payload, 0x4000);
+	reports(6);
+	ev = get();
+	assert_int_equal(ev.exception.pending | ev.exception.injected, 0);
+	{
+		struct kvm_debugregs d;
+
+		t_ok(T(cpu.fd, KVM_GET_DEBUGREGS, &d));
+		assert_true(d.dr6 & 0x4000);
+	}
+}
+
+static void triple_fault_event(void **state)
+{
+	struct kvm_vcpu_events ev;
+
+	if (!t_cap(&vm, KVM_CAP_X86_TRIPLE_FAULT_EVENT))
+		skip();
+	t_ok(t_enable(vm.fd, KVM_CAP_X86_TRIPLE_FAULT_EVENT, 1));
+	ev = get();
+	assert_true(ev.flags & KVM_VCPUEVENT_VALID_TRIPLE_FAULT);
+	assert_int_equal(ev.triple_fault.pending, 0);
+	ev.triple_fault.pending = 1;
+	t_ok(set(ev));
+	assert_int_equal(get().triple_fault.pending, 1);
+	t_run_to(&cpu, KVM_EXIT_SHUTDOWN);
+}
+
+/* KVM_SET_REGS drops a pending exception: regs must be set before events. */
+static void set_regs_drops_exception(void **state)
+{
+	struct kvm_vcpu_events ev;
+	struct kvm_regs r = t_regs(&cpu);
+
+	if (!t_cap(&vm, KVM_CAP_EXCEPTION_PAYLOAD))
+		skip();
+	t_ok(t_enable(vm.fd, KVM_CAP_EXCEPTION_PAYLOAD, 1));
+	ev = get();
+	ev.exception.pending = 1;
+	ev.exception.nr = 6;
+	t_ok(set(ev));
+	t_set_regs(&cpu, &r);
+	assert_int_equal(get().exception.pending, 0);
+}
+
+static void shadow(void **state)
+{
+	struct kvm_vcpu_events ev = get();
+
+	ev.interrupt.shadow = KVM_X86_SHADOW_INT_STI;
+	t_ok(set(ev));
+	assert_int_equal(get().interrupt.shadow, KVM_X86_SHADOW_INT_STI);
+	ev.interrupt.shadow = 0;
+	t_ok(set(ev));
+	assert_int_equal(get().interrupt.shadow, 0);
+}
+
+/* ---- KVM_INTERRUPT, without an interrupt controller in there ---- */
+
+static long interrupt(uint32_t nr)
+{
+	struct kvm_interrupt irq = { .irq = nr };
+
+	return T(cpu.fd, KVM_INTERRUPT, &irq);
+}
+
+static void interrupt_vector(void **state)
+{
+	long again;
+	struct kvm_regs r = t_regs(&cpu);
+
+	r.rflags |= 0x200;
+	t_set_regs(&cpu, &r);
+	t_fails(EINVAL, interrupt(256));
+	t_fails(EINVAL, interrupt(~0u));
+	t_fails(EFAULT, T(cpu.fd, KVM_INTERRUPT, T_BAD_PTR));
+	t_ok(interrupt(0x21));
+	again = interrupt(0x21);		/* Linux queues the new one instead, without its own interrupt controllers */
+	assert_true(again == 0 || again == -EEXIST);
+	assert_int_equal(get().interrupt.injected, 1);
+	assert_int_equal(get().interrupt.nr, 0x21);
+	reports(0x21);
+	assert_int_equal(get().interrupt.injected, 0);
+}
+
+static void interrupt_with_a_pic_in_there(void **state)
+{
+	struct kvm_interrupt irq = { .irq = 0x21 };
+	struct t_vm v;
+	struct t_cpu c;
+
+	t_vm_create(&v, T_IRQCHIP);
+	t_cpu_create(&v, &c, 0);
+	t_fails(ENXIO, T(c.fd, KVM_INTERRUPT, &irq));
+	T_END(&v, &c);
+}
+
+/* The client wants to know when it may inject: not before STI and the instruction after it. */
+static void interrupt_window(void **state)
+{
+	T_LOAD(&vm, T_CODE, code_off);
+	t_cpu_real(&cpu, T_CODE);
+	cpu.run->request_interrupt_window = 1;
+	t_run_to(&cpu, KVM_EXIT_IO);
+	assert_int_equal(cpu.run->io.port, 0x11);
+	assert_int_equal(cpu.run->if_flag, 0);
+	assert_int_equal(cpu.run->ready_for_interrupt_injection, 0);
+	t_run_to(&cpu, KVM_EXIT_IRQ_WINDOW_OPEN);
+	assert_int_equal(cpu.run->if_flag, 1);
+	assert_int_equal(cpu.run->ready_for_interrupt_injection, 1);
+	cpu.run->request_interrupt_window = 0;
+	t_ok(interrupt(0x21));
+	reports(0x21);
+	t_run_to(&cpu, KVM_EXIT_IO);
+	assert_int_equal(cpu.run->io.port, 0x12);
+	t_run_to(&cpu, KVM_EXIT_HLT);
+}
+
+/* ---- NMI ---- */
+
+static void nmi(void **state)
+{
+	struct kvm_vcpu_events ev;
+
+	t_ok(T(cpu.fd, KVM_NMI, 0));
+	assert_true(get().nmi.pending || get().nmi.injected);
+	reports(2);
+	assert_int_equal(get().nmi.masked, 1);		/* until IRET */
+	t_ok(T(cpu.fd, KVM_NMI, 0));
+	reports(2);
+	ev = get();
+	ev.nmi.masked = 0;
+	ev.nmi.pending = 0;
+	ev.flags |= KVM_VCPUEVENT_VALID_NMI_PENDING;
+	t_ok(set(ev));
+	ev = get();
+	assert_int_equal(ev.nmi.masked | ev.nmi.pending, 0);
+	ev.nmi.pending = 1;
+	t_ok(set(ev));
+	reports(2);
+}
+
+/* ---- machine checks ---- */
+
+#define MC0_STATUS	0x401
+#define STATUS_VAL	(1ULL << 63)
+#define STATUS_UC	(1ULL << 61)
+#define STATUS_EN	(1ULL << 60)
+
+static void setup_mce(void **state)
+{
+	uint64_t cap = 0, supported;
+
+	t_ok(T(vm.kvm, KVM_X86_GET_MCE_CAP_SUPPORTED, &supported));
+	t_fails(EINVAL, T(cpu.fd, KVM_X86_SETUP_MCE, &cap));		/* no bank */
+	cap = 33;
+	t_fails(EINVAL, T(cpu.fd, KVM_X86_SETUP_MCE, &cap));
+	cap = 10 | 1ULL << 40;
+	t_fails(EINVAL, T(cpu.fd, KVM_X86_SETUP_MCE, &cap));
+	t_fails(EFAULT, T(cpu.fd, KVM_X86_SETUP_MCE, T_BAD_PTR));
+	cap = 10 | (supported & 1 << 8);
+	t_ok(T(cpu.fd, KVM_X86_SETUP_MCE, &cap));
+	assert_int_equal(t_msr(&cpu, 0x179), cap);			/* IA32_MCG_CAP */
+}
+
+static void set_mce(void **state)
+{
+	struct kvm_x86_mce m = { .status = STATUS_VAL | STATUS_EN | 0x11, .addr = 0x5000, .misc = 7, .bank = 3 };
+	uint64_t cap = 10 | 1 << 8;
+
+	t_ok(T(cpu.fd, KVM_X86_SETUP_MCE, &cap));
+	t_ok(T(cpu.fd, KVM_X86_SET_MCE, &m));				/* corrected: logged only */
+	assert_int_equal(t_msr(&cpu, MC0_STATUS + 3 * 4), m.status);
+	assert_int_equal(t_msr(&cpu, MC0_STATUS + 3 * 4 + 1), 0x5000);
+	assert_int_equal(t_msr(&cpu, MC0_STATUS + 3 * 4 + 2), 7);
+	m.bank = 10;
+	t_fails(EINVAL, T(cpu.fd, KVM_X86_SET_MCE, &m));
+	m.bank = 1;
+	m.status = 0x11;						/* not valid */
+	t_fails(EINVAL, T(cpu.fd, KVM_X86_SET_MCE, &m));
+	t_fails(EFAULT, T(cpu.fd, KVM_X86_SET_MCE, T_BAD_PTR));
+	/* uncorrected, and the guest has not enabled CR4.MCE: shutdown */
+	m.status = STATUS_VAL | STATUS_UC | STATUS_EN;
+	t_ok(T(cpu.fd, KVM_X86_SET_MCE, &m));
+	t_run_to(&cpu, KVM_EXIT_SHUTDOWN);
+}
+
+static void uncorrected_mce_is_delivered(void **state)
+{
+	struct kvm_x86_mce m = { .status = STATUS_VAL | STATUS_UC | STATUS_EN, .mcg_status = 5, .bank = 1 };
+	uint64_t cap = 10 | 1 << 8;
+	struct kvm_sregs s;
+
+	t_ok(T(cpu.fd, KVM_X86_SETUP_MCE, &cap));
+	t_ok(T(cpu.fd, KVM_GET_SREGS, &s));
+	s.cr4 |= 1 << 6;
+	t_ok(T(cpu.fd, KVM_SET_SREGS, &s));
+	vector(18, 0x9100);
+	t_ok(T(cpu.fd, KVM_X86_SET_MCE, &m));
+	reports(6);
+	assert_int_equal(t_msr(&cpu, 0x17a), 5);			/* IA32_MCG_STATUS */
+}
+
+#define CASE(f) cmocka_unit_test_setup_teardown(f, begin, end)
+T_MAIN(CASE(quiet_at_first), CASE(exception_set_by_client), CASE(refusals), CASE(payload), CASE(triple_fault_event),
+       CASE(set_regs_drops_exception), CASE(shadow), CASE(interrupt_vector), CASE(interrupt_with_a_pic_in_there),
+       CASE(interrupt_window), CASE(nmi), CASE(setup_mce), CASE(set_mce), CASE(uncorrected_mce_is_delivered))
