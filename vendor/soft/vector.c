@@ -161,19 +161,24 @@ static int check_xrstor(struct soft_vcpu *sv, struct emul *e, const u8 *buf)
 /* ---- masked stores and loads, gathers: element by element ------------------------------------------------------ */
 
 /* vmovdqu [rsi], ymm / ymm, [rsi]; XMM and MMX forms for hosts and operands without the upper half */
-static void move_vec(struct soft_vcpu *sv, u8 reg, u8 *buf, bool load, u8 size)
+static int move_vec(struct soft_vcpu *sv, struct emul *e, u8 reg, u8 *buf, bool load, u8 size)
 {
-	struct emitter e = { .p = sv->vec.rw, .end = sv->vec.rw + sv->vec.size, .rx_delta = sv->vec.rx - sv->vec.rw };
+	struct emitter em = { .p = sv->vec.rw, .end = sv->vec.rw + sv->vec.size, .rx_delta = sv->vec.rx - sv->vec.rw };
 	struct hop op = { .vex = true, .map = 1, .pp = 2, .l = size == 32, .opcode = load ? 0x6f : 0x7f };
 
 	if (size == 8)
 		op = (struct hop){ .map = 1, .opcode = load ? 0x6f : 0x7f };		/* movq mm */
 	else if (size == 16 && !load)
 		op = (struct hop){ .prefix = { 0xf3 }, .map = 1, .opcode = 0x7f };	/* movdqu */
-	em_op_rm(&e, &op, reg, &HMEM(VEC_BASE_REG, 0));
-	sv->vec_end = em_rx(&e);
-	em_u8(&e, 0xc3);
+	em_op_rm(&em, &op, reg, &HMEM(VEC_BASE_REG, 0));
+	sv->vec_end = em_rx(&em);
+	em_u8(&em, 0xc3);
+	sv->vec_faulted = false;
 	((void (*)(u64 *, u8 *))sv->vec.rx)(sv->vec_gpr, buf);
+	if (!sv->vec_faulted)
+		return 0;
+	e->fault = sv->fault;	/* #MF that was pending before an MMX one */
+	return -EFAULT;
 }
 
 static int byte_mask_store(struct soft_vcpu *sv, struct emul *e)
@@ -191,8 +196,8 @@ static int byte_mask_store(struct soft_vcpu *sv, struct emul *e)
 		rm &= 7;
 	}
 	rdi += in->seg == X86_FS || in->seg == X86_GS ? sv->st.seg[in->seg].base : 0;
-	move_vec(sv, reg, data, false, size);
-	move_vec(sv, rm, mask, false, size);
+	if (move_vec(sv, e, reg, data, false, size) || move_vec(sv, e, rm, mask, false, size))
+		return -EFAULT;
 	for (u32 i = 0; i < size; i++) {
 		int ret = mask[i] & 0x80 ? copy(e, rdi + i, &data[i], 1, true) : 0;
 
@@ -212,7 +217,7 @@ static int element_mask(struct soft_vcpu *sv, struct emul *e, gva_t gva)
 	bool store = in->mem_access & OPND_W;
 	u8 data[32] = { 0 }, mask[32];
 
-	move_vec(sv, in->vvvv, mask, false, size);
+	move_vec(sv, e, in->vvvv, mask, false, size);
 	/* all elements must be accessible before the first one is written */
 	for (u32 i = 0; i < size && store; i += each) {
 		u32 user = e->st->cpl == 3 ? WALK_USER : 0;
@@ -223,7 +228,7 @@ static int element_mask(struct soft_vcpu *sv, struct emul *e, gva_t gva)
 			return ret;
 	}
 	if (store)
-		move_vec(sv, reg, data, false, size);
+		move_vec(sv, e, reg, data, false, size);
 	for (u32 i = 0; i < size; i += each) {
 		int ret = mask[i + each - 1] & 0x80 ? copy(e, gva + i, &data[i], each, store) : 0;
 
@@ -231,7 +236,7 @@ static int element_mask(struct soft_vcpu *sv, struct emul *e, gva_t gva)
 			return ret;
 	}
 	if (!store)
-		move_vec(sv, reg, data, true, size);
+		move_vec(sv, e, reg, data, true, size);
 	return 0;
 }
 
@@ -250,9 +255,9 @@ static int gather(struct soft_vcpu *sv, struct emul *e, gva_t gva)
 
 	if (reg == in->vvvv || reg == in->index || in->index == in->vvvv)
 		return raise(e, EXC_UD, false);
-	move_vec(sv, reg, data, false, size);
-	move_vec(sv, in->vvvv, mask, false, size);
-	move_vec(sv, in->index, index, false, size);
+	move_vec(sv, e, reg, data, false, size);
+	move_vec(sv, e, in->vvvv, mask, false, size);
+	move_vec(sv, e, in->index, index, false, size);
 	/* the mask counts by sign bits: spread them first */
 	for (u32 i = 0; i < n; i++)
 		host_memset(mask + i * each, mask[i * each + each - 1] & 0x80 ? 0xff : 0, each);
@@ -281,8 +286,8 @@ static int gather(struct soft_vcpu *sv, struct emul *e, gva_t gva)
 		host_memset(mask, 0, sizeof(mask));
 		host_memset(data + n * each, 0, sizeof(data) - n * each);
 	}
-	move_vec(sv, reg, data, true, size);
-	move_vec(sv, in->vvvv, mask, true, size);
+	move_vec(sv, e, reg, data, true, size);
+	move_vec(sv, e, in->vvvv, mask, true, size);
 	return ret;
 }
 
