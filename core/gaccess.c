@@ -107,9 +107,8 @@ static unsigned int page_room(gva_t gva, unsigned int len)
 	return min_t(u64, HV_PAGE_SIZE - (gva & ~HV_PAGE_MASK), len);
 }
 
-static int mem_error(struct vcpu *v, gpa_t gpa)
+static int mem_error(struct vcpu *v)
 {
-	v->exit.gpa = gpa;
 	v->priv->io.mem_error = true;
 	return -EIO;
 }
@@ -136,7 +135,7 @@ int gaccess_read(struct emul *e, gva_t gva, void *buf, unsigned int len, unsigne
 			return ret;
 		if (likely(a.hva)) {
 			if (unlikely(host_mem_read(a.hva, p, n)))
-				return mem_error(v, a.gpa);
+				return mem_error(v);
 		} else {
 			ret = io_mmio_read(v, gva, a.gpa, p, n);
 			if (ret)
@@ -157,7 +156,7 @@ static bool writable_ram(const struct gaccess *a)
 static int write_ram(struct vcpu *v, const struct gaccess *a, const void *buf, unsigned int n)
 {
 	if (unlikely(host_mem_write(a->hva, buf, n)))
-		return mem_error(v, a->gpa);
+		return mem_error(v);
 	memslot_mark_dirty(a->slot, a->gpa >> HV_PAGE_SHIFT);	/* after the write: see gmem_write() */
 	if (v->vm->vendor->gmem_written)
 		v->vm->vendor->gmem_written(v->vm, a->gpa, n);
@@ -214,7 +213,7 @@ int gaccess_fetch(struct emul *e, gva_t gva, void *buf, unsigned int len)
 		if (!a.hva)
 			return got ? (int)got : -EIO;	/* code in device memory */
 		if (host_mem_read(a.hva, (u8 *)buf + got, n))
-			return got ? (int)got : mem_error(v, a.gpa);
+			return got ? (int)got : mem_error(v);
 		got += n;
 		gva = next_page(v, gva);
 	}
@@ -307,7 +306,7 @@ int gaccess_cmpxchg(struct emul *e, gva_t gva, void *old, const void *new, unsig
 	if (len == 16 && (gva & 15))
 		return cas_slow(e, gva, old, new, len, access);
 	if (host_mem_read(a.hva, probe, len))
-		return mem_error(v, a.gpa);
+		return mem_error(v);
 	if (!host_cas(a.hva, old, new, len))
 		return -EBUSY;
 	memslot_mark_dirty(a.slot, a.gpa >> HV_PAGE_SHIFT);

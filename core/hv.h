@@ -57,8 +57,7 @@ enum vcpu_req {
 	REQ_CLOCK_UPDATE,	/* rewrite the kvmclock page */
 	REQ_STOP,		/* leave KVM_RUN: client signal or immediate_exit */
 	REQ_VENDOR,		/* soft: another vCPU wants something (write revocation); vendor handles it in enter() */
-	REQ_TIMER,		/* APIC timer fired */
-	REQ_NMI, REQ_SMI, REQ_TRIPLE_FAULT, REQ_STEAL_UPDATE, REQ_MCLOCK, REQ_IOAPIC_SCAN, REQ_PV_UNHALT,
+	REQ_NMI, REQ_TRIPLE_FAULT, REQ_STEAL_UPDATE, REQ_PV_UNHALT,
 	REQ_IOAPIC_EOI,		/* split irqchip: a vector in priv->eoi_exit[] wants KVM_EXIT_IOAPIC_EOI */
 };
 

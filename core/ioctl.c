@@ -273,7 +273,7 @@ long core_vm_ioctl(struct vm *vm, u32 nr, u64 arg)
 {
 	const struct ioctl_row *row;
 
-	if (!glue_same_owner(vm->priv->owner) || host_load_relaxed(&vm->priv->dead))
+	if (!glue_same_owner(vm->priv->owner))
 		return -EIO;
 	row = row_find(vm_table, ARRAY_SIZE(vm_table), nr);
 	return row ? call(row, vm, arg) : -ENOTTY;
@@ -284,7 +284,7 @@ long core_vcpu_ioctl(struct vcpu *vcpu, u32 nr, u64 arg)
 	const struct ioctl_row *row = NULL;
 	long ret;
 
-	if (!glue_same_owner(vcpu->vm->priv->owner) || host_load_relaxed(&vcpu->vm->priv->dead))
+	if (!glue_same_owner(vcpu->vm->priv->owner))
 		return -EIO;
 	if (likely(nr == KVM_RUN)) {
 		if (arg)

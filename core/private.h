@@ -95,10 +95,10 @@ struct vcpu_priv {
 	u64 mcg_cap, mcg_status, mcg_ctl, mce_banks[32 * 4];
 	u64 virt_spec_ctrl, platform_info, misc_features, hwcr;
 	/* paravirtual: core/pv.c */
-	u64 pv_system_time, pv_wall_clock, pv_steal, pv_eoi, pv_apf_en, pv_apf_int, pv_poll_control;
+	u64 pv_system_time, pv_wall_clock, pv_steal, pv_poll_control;
 	bool pv_guest_paused;
 	u64 tsc_khz;
-	u64 tsc_written;		/* last value the host wrote, for the synchronisation rule (kvm-api.md trap 12) */
+	u64 tsc_written;		/* last value the host wrote, for tsc_synchronize() */
 	u64 steal_wall, steal_last, steal_accum;	/* pv_steal_update() */
 
 	u64 apic_base;			/* IA32_APIC_BASE as the client keeps it, without in-kernel APIC */
@@ -110,7 +110,6 @@ struct vcpu_priv {
 	bool enforce_pv_features;
 	bool sigmask_set;
 	u64 sigmask;
-	u64 boundary_exits;
 	struct emul_cache emul_cache;
 	/* counters, core/stat.c */
 	u64 stat_exits, stat_io_exits, stat_mmio_exits, stat_halt_exits, stat_irq_injections, stat_nmi_injections,
@@ -137,13 +136,13 @@ struct vm_priv {
 	u64 tss_addr, identity_map_addr;
 	/* kvmclock: guest ns = host monotonic + offset */
 	s64 clock_offset;
-	/* the pair of host TSC and guest ns that all kvmclock pages use; covered by tsc_lock */
+	/* the pair of host TSC and guest ns that all kvmclock pages use */
 	bool clock_ref_valid;
 	s64 clock_ref_offset;
 	u64 clock_ref_tsc, clock_ref_ns;
 	u64 default_tsc_khz;
-	/* TSC synchronisation of host writes */
-	struct host_spinlock tsc_lock;
+	struct host_spinlock tsc_lock;		/* clock_ref_* above and tsc_last_* below */
+	/* the last host write of a TSC, for tsc_synchronize() */
 	u64 tsc_last_write, tsc_last_offset, tsc_last_ns;
 	struct host_mutex irq_lock;		/* writers of irqfds, ioeventfds, coalesced zones, MSR filter */
 	struct host_spinlock resample_lock;	/* the list of resampling irqfds, for EOIs */
@@ -151,7 +150,6 @@ struct vm_priv {
 	struct irqfd *irqfds;
 	struct ioeventfd_bus *ioeventfds[2];	/* published: [0] PIO, [1] MMIO; sorted by address */
 	struct coalesced_zones *coalesced;	/* published */
-	bool dead;
 	struct msr_filter *msr_filter;		/* published; NULL: everything allowed */
 	/* counters, core/stat.c */
 	u64 stat_tlb_shootdowns, stat_slot_changes;	/* atomic */

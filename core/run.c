@@ -225,9 +225,7 @@ static int handle_requests(struct vcpu *v)
 		gaccess_flush(v);
 		v->vm->vendor->tlb_flush(v, true);
 	}
-	if ((req & BIT(REQ_TIMER)) && v->lapic)
-		lapic_timer_expired(v->lapic);
-	if (req & (BIT(REQ_CLOCK_UPDATE) | BIT(REQ_MCLOCK)))
+	if (req & BIT(REQ_CLOCK_UPDATE))
 		pv_clock_update(v);
 	pv_steal_update(v, true);	/* each timer tick passes here */
 	if (req & BIT(REQ_TRIPLE_FAULT))
@@ -498,8 +496,6 @@ int vcpu_run(struct vcpu *v)
 	u64 oldmask = 0;
 	int ret;
 
-	if (unlikely(v->vm->priv->dead))
-		return -EIO;
 	if (unlikely(masked))
 		host_sigmask_swap(p->sigmask, &oldmask);
 	ret = take_input(v);

@@ -21,7 +21,7 @@ enum vm_exit_reason {
 	EXIT_NMI_WINDOW,
 	EXIT_SHUTDOWN,		/* triple fault */
 	EXIT_DEBUG,		/* #DB or #BP intercepted because of KVM_SET_GUEST_DEBUG; exit.fault tells which */
-	EXIT_MEM_ERROR,		/* exit.gpa lies in a slot whose host memory is not there: KVM_RUN returns -EFAULT */
+	EXIT_MEM_ERROR,		/* host memory behind a slot is not there: KVM_RUN returns -EFAULT */
 	EXIT_FAIL,		/* the vendor cannot go on: exit.code tells; KVM_EXIT_INTERNAL_ERROR */
 	/* vmx and svm add: EXIT_IO, EXIT_CPUID, EXIT_MSR, EXIT_CR, EXIT_NPF ... when they come; soft sends EMULATE */
 	EXIT_NR,
@@ -29,9 +29,8 @@ enum vm_exit_reason {
 
 struct vm_exit {
 	u32 reason;		/* enum vm_exit_reason */
-	u32 code;
-	gpa_t gpa;
-	struct x86_fault fault;
+	u32 code;		/* EXIT_FAIL */
+	struct x86_fault fault;	/* EXIT_DEBUG */
 	/* EXIT_EMULATE: the vendor has decoded the instruction at RIP already into vcpu->emul.insn */
 	bool decoded;
 };
@@ -63,17 +62,18 @@ struct vendor_ops {
 	int (*vcpu_create)(struct vcpu *vcpu);
 	void (*vcpu_destroy)(struct vcpu *vcpu);
 
-	/* Begin and end of a stretch of enter() calls on this thread, inside one KVM_RUN. load moves the guest's
-	 * FPU/SSE/AVX state from vcpu->xsave into the host's registers (soft) and put moves it back, so that the
-	 * client sees it and the thread's other users of vector registers are safe. vcpu->mutex held. */
+	/* Begin and end of a stretch of enter() calls on this thread, inside one KVM_RUN. From load on the guest's
+	 * FPU/SSE/AVX state may be in the host's registers; the vendor moves it there from vcpu->xsave when it is
+	 * first needed. put moves it back if it was, so that the client sees it and the thread's other users of
+	 * vector registers are safe. Nothing in between may touch those registers. vcpu->mutex held. */
 	void (*load)(struct vcpu *vcpu);
 	void (*put)(struct vcpu *vcpu);
 
 	/* Run until core must act; fills vcpu->exit. vcpu->mutex held, inside load/put, may sleep briefly.
 	 * 0, or -errno: the vCPU is dead. Returns EXIT_KICKED soon after kick(), also when kick() came before. */
 	int (*enter)(struct vcpu *vcpu);
-	/* After EXIT_EMULATE: would enter() give EXIT_EMULATE again right away? Then core goes on with the emulator. May
-	 * be NULL: no. */
+	/* After EXIT_EMULATE: would enter() give EXIT_EMULATE again right away? Then core emulates on, up to 64
+	 * instructions in a stretch. NULL: no. */
 	bool (*interpreting)(struct vcpu *vcpu);
 	/* Any thread, any lock: make enter() return soon. Remembered until the next enter() takes it. */
 	void (*kick)(struct vcpu *vcpu);
@@ -97,8 +97,9 @@ struct vendor_ops {
 	/* INVPCID types 0-3, SDM 2A */
 	void (*tlb_flush_pcid)(struct vcpu *vcpu, unsigned int type, u64 pcid, gva_t gva);
 
-	/* Memory slots changed (RCU-published already): soft drops translations of the range when each vCPU has been
-	 * kicked and has processed its flush request. vm->slots_lock held. */
+	/* Memory slots changed in that range, the new table is published: drop what the VM as a whole keeps of it,
+	 * such as nested page tables. Each vCPU is made to call tlb_flush(all) right afterwards, which is all that
+	 * soft needs. NULL: nothing to do. vm->slots_lock held; may sleep. */
 	void (*memslots_changed)(struct vm *vm, gfn_t first, u64 pages);
 	/* A guest page was written by the core or emulator (not by translated code): drop code translated from it.
 	 * Any vCPU thread. */
