@@ -23,7 +23,6 @@ static int soft_vm_init(struct vm *vm)
 		host_free(svm);
 		return -ENOMEM;
 	}
-	host_mutex_init(&svm->lock);
 	vm->vendor_data = svm;
 	ret = soft_fault_init();
 	if (ret) {

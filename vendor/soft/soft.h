@@ -177,8 +177,7 @@ struct codebuf {
 /* ---- per vCPU ---------------------------------------------------------------------------------------------- */
 
 enum soft_exit {
-	SX_NONE,
-	SX_LINK,	/* a link's stub: arg = struct link *, target in st->rip */
+	SX_LINK = 1,	/* a link's stub: arg = struct link *, target in st->rip */
 	SX_JUMP,	/* jump cache missed: target in st->rip */
 	SX_KICK,	/* the poll saw the flag */
 	SX_EMULATE,	/* the emulator must do the instruction at st->rip */
@@ -261,7 +260,6 @@ struct page_state {
 };
 #define PSTATE_CHUNK	512
 struct soft_vm {
-	struct host_mutex lock;
 	struct page_state **chunk;	/* by gfn / PSTATE_CHUNK; published once, never freed before the VM */
 	u64 nr_chunks;
 };
