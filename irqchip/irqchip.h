@@ -12,7 +12,10 @@
 struct irqchip;
 struct lapic;
 
-/* What the controllers ask of the core. All may be called with irqchip or lapic locks held: must not call back. */
+/*
+ * What the controllers ask of the core. All but gsi_eoi may be called with irqchip->lock or lapic->lock held and must
+ * not call back. Delivery to a local APIC takes no lock, so the lapic_* ones come from any thread at once.
+ */
 struct irq_sink {
 	/* The local APIC has (or may have) something new for its vCPU: kick it. arg: lapic->owner */
 	void (*lapic_event)(void *owner);
@@ -28,7 +31,8 @@ struct irq_sink {
 	/* Guest TSC <-> host time for TSC-deadline: current guest TSC of that CPU, and the TSC rate in kHz */
 	u64 (*guest_tsc)(void *owner);
 	u32 (*tsc_khz)(void *owner);
-	/* A GSI's level-triggered line was EOI'd at the PIC or I/O APIC (resample irqfds) */
+	/* A GSI's level-triggered line was EOI'd at the PIC or I/O APIC (resample irqfds). No lock and no read section
+	 * is held: it may call irqchip_set_gsi(). */
 	void (*gsi_eoi)(void *vm, u32 gsi);
 };
 
@@ -80,7 +84,6 @@ u8 lapic_cr8(const struct lapic *l);
 void lapic_set_cr8(struct lapic *l, u8 val);
 /* Highest pending vector deliverable now by PPR, or -1. Cheap: called on every entry. */
 int lapic_pending(struct lapic *l);
-/* Vector pending at all but masked by PPR? For interrupt-window decisions: pending IRR max, or -1. */
 int lapic_ack(struct lapic *l);				/* take it: IRR -> ISR; vector or -1 */
 bool lapic_accepts_extint(const struct lapic *l);	/* LINT0 in ExtINT mode unmasked, or APIC off on the BSP */
 /* End of interrupt, as a write to the EOI register does (paravirtual EOI found the guest's flag cleared). */
@@ -90,12 +93,11 @@ bool lapic_eoi_is_simple(const struct lapic *l);
 /* When the timer is due next, CLOCK_MONOTONIC ns; 0: not armed. A vCPU that sleeps until then and calls
  * lapic_timer_expired() itself need not wait for the timer's thread. */
 u64 lapic_timer_deadline(const struct lapic *l);
-/* The timer's host_timer fired; called from the vCPU's thread or the timer's. */
+/* The timer may be due: from the vCPU's thread or the timer's. Too early, or twice, does nothing. */
 void lapic_timer_expired(struct lapic *l);
 int lapic_get_state(struct lapic *l, struct kvm_lapic_state *s);
 int lapic_set_state(struct lapic *l, const struct kvm_lapic_state *s);
 /* Guest TSC jumped (host write): re-arm a TSC deadline. */
 void lapic_tsc_changed(struct lapic *l);
-/* PV EOI (MSR 0x4b564d04): the core tells whether the guest's flag is set by it; see core/pv.c */
 
 #endif
