@@ -99,11 +99,19 @@ void *anykvm_mmap(int fd, size_t len, long offset)
 
 int anykvm_close(int fd)
 {
+	struct fd_object *o;
+	int ret;
+
 	if (!anykvm_is_ours(fd))
 		return -EBADF;
 	fd_forget(fd);
 	fd_sweep();
-	return (int)sys1(__NR_close, (u64)fd);
+	ret = (int)sys1(__NR_close, (u64)fd);
+	/* a thread in KVM_RUN may have found the descriptor still open and taken it up again: look once more */
+	o = fd_get(fd, true);
+	if (o)
+		fd_put(o);
+	return ret;
 }
 
 bool anykvm_is_ours(int fd)

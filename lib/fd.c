@@ -154,6 +154,8 @@ static void put_old(struct fd_object *old)
 		fd_put(old);
 }
 
+static void forget_entry(int fd);
+
 /* fd is not in the table: is it another descriptor of one of our files? */
 static struct fd_object *adopt(int fd)
 {
@@ -175,6 +177,12 @@ static struct fd_object *adopt(int fd)
 	}
 	host_mutex_unlock(&fds.lock);
 	put_old(old);
+	/* closed meanwhile by another thread, who had no entry to take away: see anykvm_close() */
+	if (o && inode_of(fd) != ino) {
+		forget_entry(fd);
+		fd_put(o);
+		return NULL;
+	}
 	return o;
 }
 
