@@ -14,7 +14,7 @@ guests: $(GUEST_BINS) $(BUILD)/tests/guests/run
 define guest_rule
 	$(call say,GUEST,$@)
 	@mkdir -p $(@D)
-	$(Q)gcc $(1) $(GUEST_CFLAGS) -T tests/guests/kit/guest.lds -o $@.elf tests/guests/kit/start.S tests/guests/kit/kit.c $<
+	$(Q)gcc $(1) $(GUEST_CFLAGS) -T tests/guests/kit/guest.lds -o $@.elf tests/guests/kit/start.S tests/guests/kit/ap.S tests/guests/kit/kit.c $<
 	$(Q)objcopy -O binary $@.elf $@
 endef
 

@@ -46,7 +46,7 @@ struct cpu {
 	int fd;
 	struct kvm_run *run;
 	pthread_t thread;
-	bool started;
+	bool nmi;			/* the thread is to do KVM_NMI: the ioctl waits for KVM_RUN's end */
 };
 
 struct machine {
@@ -148,6 +148,13 @@ static void end(struct machine *m, uint32_t exit, const char *why)
 	pthread_cond_broadcast(&m->cond);
 }
 
+static void ask_nmi(struct cpu *c)
+{
+	__atomic_store_n(&c->nmi, true, __ATOMIC_SEQ_CST);
+	c->run->immediate_exit = 1;
+	pthread_kill(c->thread, SIGUSR1);
+}
+
 static void do_command(struct machine *m, uint32_t val)
 {
 	struct kvm_irq_level irq;
@@ -163,7 +170,7 @@ static void do_command(struct machine *m, uint32_t val)
 		break;
 	case COMMAND_NMI:
 		if (arg < m->g->cpus)
-			must(kvm_ioctl(m->cpu[arg].fd, KVM_NMI, NULL), "KVM_NMI");
+			ask_nmi(&m->cpu[arg]);
 		break;
 	case COMMAND_LOG:
 		if (arg <= GUEST_MEMORY - sizeof(*m->log))
@@ -263,8 +270,13 @@ static void *cpu_thread(void *arg)
 	struct machine *m = c->m;
 
 	while (!__atomic_load_n(&m->stop, __ATOMIC_ACQUIRE)) {
-		int ret = kvm_ioctl(c->fd, KVM_RUN, NULL);
+		int ret;
 
+		if (__atomic_exchange_n(&c->nmi, false, __ATOMIC_SEQ_CST)) {
+			c->run->immediate_exit = 0;
+			must(kvm_ioctl(c->fd, KVM_NMI, NULL), "KVM_NMI");
+		}
+		ret = kvm_ioctl(c->fd, KVM_RUN, NULL);
 		if (!ret) {
 			cpu_exit(m, c);
 		} else if (ret != -EINTR && ret != -EAGAIN) {
@@ -438,6 +450,7 @@ static void run_guest(const struct guest *g, const char *folder)
 		pthread_mutex_init(&m.lock, NULL);
 		pthread_cond_init(&m.cond, NULL);
 		machine_create(&m, folder);
+		alarm(2 * limit + 30);		/* a vCPU that does not come back ends the program */
 		machine_run(&m);
 		if (!m.done) {
 			go = m.expected_exit != ~0u;
