@@ -13,7 +13,7 @@
 			 KVM_GUESTDBG_BLOCKIRQ)
 #define X2APIC_API	(KVM_X2APIC_API_USE_32BIT_IDS | KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK)
 
-/* kvm-api.md section 2; what is not listed is 0. */
+/* docs/api-coverage.md has those with a value; what is not listed is 0. */
 static const struct cap_row {
 	u32 cap;
 	u32 value;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
  * io.c - where port and memory-mapped I/O go: the interrupt controllers and ioeventfds in core, the coalesced ring,
- * or the client as KVM_EXIT_IO and KVM_EXIT_MMIO, and how those complete. kvm-api section 3's rules.
+ * or the client as KVM_EXIT_IO and KVM_EXIT_MMIO, and how those complete. The rules are those of Linux's
+ * Documentation/virt/kvm/api.rst, section 5 (struct kvm_run).
  *
  * A read that the client must answer stops the emulator before the instruction has changed anything; when the answer
  * is there the instruction runs again and takes it from replay. A write waits until its instruction has retired, so

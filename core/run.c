@@ -162,7 +162,7 @@ static int exit_with(struct vcpu *v, u32 reason)
 	return 0;
 }
 
-/* A signal, or the client's wish. kvm-api.md: exit_reason tells it from an I/O exit that is to be answered. */
+/* A signal, or the client's wish. exit_reason tells it from an I/O exit that is to be answered. */
 static int exit_signal(struct vcpu *v)
 {
 	v->priv->stat_signal_exits++;
@@ -412,7 +412,7 @@ static int run_loop(struct vcpu *v)
 
 /* ---- KVM_RUN ---------------------------------------------------------------------------------------------- */
 
-/* KVM_CAP_SYNC_REGS: state that the client changed in kvm_run. kvm-api.md section 3 */
+/* KVM_CAP_SYNC_REGS: state that the client changed in kvm_run. */
 static int sync_regs_in(struct vcpu *v)
 {
 	struct kvm_run *run = v->run;

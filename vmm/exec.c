@@ -33,7 +33,7 @@ static int refuse(const struct vmm_err *err, int status)
 	return status;
 }
 
-/* The preload library's path: beside this program, or where `make install` puts it. */
+/* The preload library's path: beside this program, or in the library folder of an installation. */
 static int find_preload(char path[PATH_MAX], struct vmm_err *err)
 {
 	static const char *const places[] = { "", "../lib/anykvm/", "../lib/" };

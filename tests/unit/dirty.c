@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
-/* The dirty log: what marks it, what fetching and clearing do, manual mode. kvm-api.md sections 1b, 7 (29) */
+/* The dirty log: what marks it, what fetching and clearing do, manual mode.
+ * Linux's Documentation/virt/kvm/api.rst 4.8, 4.117 */
 #include <stdarg.h>
 #include <setjmp.h>
 #include <string.h>

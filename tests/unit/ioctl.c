@@ -193,7 +193,7 @@ static void test_references(void **state)
 	assert_int_equal(t_vendor.vcpus, 1);
 }
 
-/* Values that clients compare with, kvm-api.md section 2a. */
+/* Values that clients compare with, see docs/api-coverage.md. */
 static void test_capabilities(void **state)
 {
 	static const struct { u32 cap, value; } want[] = {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
-/* irqfd, ioeventfd and coalesced writes: rules, matching, and what hostile clients do to the ring. kvm-api.md 4e, 3 */
+/* irqfd, ioeventfd and coalesced writes: rules, matching, and what hostile clients do to the ring.
+ * Linux's Documentation/virt/kvm/api.rst 4.75, 4.59, 4.116 */
 #include <stdarg.h>
 #include <setjmp.h>
 #include <string.h>

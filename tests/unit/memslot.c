@@ -29,7 +29,7 @@ static int teardown(void **state)
 	return 0;
 }
 
-/* What Linux 6.1 answers, kvm-api.md sections 1b and 7. Before each row: slot 0 at 1 MiB, 16 pages; 1 at 2 MiB, read-only. */
+/* What Linux 6.1 answers to KVM_SET_USER_MEMORY_REGION. Before each row: slot 0 at 1 MiB, 16 pages; 1 at 2 MiB, read-only. */
 static const struct rule {
 	const char *name;
 	struct kvm_userspace_memory_region r;

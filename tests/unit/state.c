@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
-/* A vCPU's state through the API: what goes in comes out, what is refused changes nothing. kvm-api.md 1c, 7 */
+/* A vCPU's state through the API: what goes in comes out, what is refused changes nothing. */
 #include <stdarg.h>
 #include <setjmp.h>
 #include <stdlib.h>
