@@ -27,7 +27,7 @@ $(BUILD)/tests/guests/%.32.bin: tests/guests/%.c $(GUEST_KIT)
 $(BUILD)/tests/guests/%.16.bin: tests/guests/%.S tests/guests/kit/abi.h tests/guests/kit/real.h
 	$(call say,GUEST,$@)
 	@mkdir -p $(@D)
-	$(Q)gcc -m32 -nostdlib -static -no-pie -Wl,--build-id=none -Wl,-Ttext=0x8000 -Wl,-e,0x8000 -Wl,--no-warn-rwx-segments \
+	$(Q)gcc -m32 -nostdlib -static -no-pie -Wl,--build-id=none -Wl,-Ttext=0x8000 -Wl,-e,_start -Wl,--no-warn-rwx-segments \
 		-Itests/guests/kit -o $@.elf $<
 	$(Q)objcopy -O binary -j .text $@.elf $@
 
