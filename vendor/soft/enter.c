@@ -10,6 +10,30 @@
 
 #define G(r)	(8 * (X86_##r))
 
+/* The guest's registers and arithmetic flags to memory; leaves rcx, r14 and r15 alone, AX is lost. */
+#define SAVE_GUEST \
+	"	mov %%rax, %c[rax](%%rsp)\n" \
+	"	lahf\n" \
+	"	seto %%al\n" \
+	"	mov %%ax, %c[flags](%%rsp)\n" \
+	"	mov %%r13, %c[rcx](%%rsp)\n" \
+	"	mov %%rdx, %c[rdx](%%rsp)\n" \
+	"	mov %%rbx, %c[rbx](%%rsp)\n" \
+	"	mov %%r11, %c[rsp](%%rsp)\n" \
+	"	mov %%rbp, %c[rbp](%%rsp)\n" \
+	"	mov %%rsi, %c[rsi](%%rsp)\n" \
+	"	mov %%rdi, %c[rdi](%%rsp)\n" \
+	"	mov %%r8, %c[r8](%%rsp)\n" \
+	"	mov %%r9, %c[r9](%%rsp)\n" \
+	"	mov %%r10, %c[r10](%%rsp)\n" \
+	"	mov %%r12, %c[r12](%%rsp)\n"
+
+/* The arithmetic flags from memory: OF from AL (0x7f + 1 overflows), the others from AH. */
+#define LOAD_FLAGS \
+	"	movzwl %c[flags](%%rsp), %%eax\n" \
+	"	add $0x7f, %%al\n" \
+	"	sahf\n"
+
 /* Never called: a frame for the assembly, so that it can use offsetof(). */
 static void __attribute__((used, noinline)) enter_code(void)
 {
@@ -22,10 +46,7 @@ static void __attribute__((used, noinline)) enter_code(void)
 	"	mov %%rsp, %c[host_rsp](%%rdi)\n"
 	"	mov %%rdi, %%rsp\n"
 	"	mov %%rsi, %c[scratch0](%%rsp)\n"
-	"	movzwl %c[flags](%%rsp), %%eax\n"
-	/* 0x7f + 1 overflows: OF from AL, the rest from AH */
-	"	add $0x7f, %%al\n"
-	"	sahf\n"
+	LOAD_FLAGS
 	"	mov %c[rip](%%rsp), %%r14\n"
 	"	mov %c[rax](%%rsp), %%rax\n"
 	"	mov %c[rcx](%%rsp), %%r13\n"
@@ -45,21 +66,7 @@ static void __attribute__((used, noinline)) enter_code(void)
 	".balign 64\n"
 	".globl soft_exit_common\n.hidden soft_exit_common\n"
 	"soft_exit_common:\n"
-	"	mov %%rax, %c[rax](%%rsp)\n"
-	"	lahf\n"
-	"	seto %%al\n"
-	"	mov %%ax, %c[flags](%%rsp)\n"
-	"	mov %%r13, %c[rcx](%%rsp)\n"
-	"	mov %%rdx, %c[rdx](%%rsp)\n"
-	"	mov %%rbx, %c[rbx](%%rsp)\n"
-	"	mov %%r11, %c[rsp](%%rsp)\n"
-	"	mov %%rbp, %c[rbp](%%rsp)\n"
-	"	mov %%rsi, %c[rsi](%%rsp)\n"
-	"	mov %%rdi, %c[rdi](%%rsp)\n"
-	"	mov %%r8, %c[r8](%%rsp)\n"
-	"	mov %%r9, %c[r9](%%rsp)\n"
-	"	mov %%r10, %c[r10](%%rsp)\n"
-	"	mov %%r12, %c[r12](%%rsp)\n"
+	SAVE_GUEST
 	"	mov %%ecx, %%eax\n"
 	"1:	mov %c[host_rsp](%%rsp), %%rsp\n"
 	"	pop %%r15\n	pop %%r14\n	pop %%r13\n	pop %%r12\n	pop %%rbp\n	pop %%rbx\n"
@@ -74,21 +81,7 @@ static void __attribute__((used, noinline)) enter_code(void)
 	".globl soft_tlb_thunk\n.hidden soft_tlb_thunk\n"
 	"soft_tlb_thunk:\n"
 	"	popq %c[scratch1](%%rsp)\n"
-	"	mov %%rax, %c[rax](%%rsp)\n"
-	"	lahf\n"
-	"	seto %%al\n"
-	"	mov %%ax, %c[flags](%%rsp)\n"
-	"	mov %%r13, %c[rcx](%%rsp)\n"
-	"	mov %%rdx, %c[rdx](%%rsp)\n"
-	"	mov %%rbx, %c[rbx](%%rsp)\n"
-	"	mov %%r11, %c[rsp](%%rsp)\n"
-	"	mov %%rbp, %c[rbp](%%rsp)\n"
-	"	mov %%rsi, %c[rsi](%%rsp)\n"
-	"	mov %%rdi, %c[rdi](%%rsp)\n"
-	"	mov %%r8, %c[r8](%%rsp)\n"
-	"	mov %%r9, %c[r9](%%rsp)\n"
-	"	mov %%r10, %c[r10](%%rsp)\n"
-	"	mov %%r12, %c[r12](%%rsp)\n"
+	SAVE_GUEST
 	"	mov %%rsp, %%rdi\n"
 	"	mov %%r14, %%rsi\n"
 	"	mov %%ecx, %%edx\n"
@@ -97,9 +90,7 @@ static void __attribute__((used, noinline)) enter_code(void)
 	"	jz 2f\n"
 	"	mov %%rax, %%rcx\n"
 	"	sub %%r14, %%rcx\n"
-	"	movzwl %c[flags](%%rsp), %%eax\n"
-	"	add $0x7f, %%al\n"
-	"	sahf\n"
+	LOAD_FLAGS
 	"	mov %c[rax](%%rsp), %%rax\n"
 	"	mov %c[rdx](%%rsp), %%rdx\n"
 	"	mov %c[rsp](%%rsp), %%r11\n"
