@@ -191,6 +191,8 @@ static int emulation_fault(struct vcpu *v)
 
 	if (f->vector == EXC_BP && (v->priv->debug.control & KVM_GUESTDBG_USE_SW_BP))
 		return vcpu_exit_debug(v, f);
+	if (f->vector == EXC_DB && (v->priv->debug.control & KVM_GUESTDBG_USE_HW_BP))
+		return vcpu_exit_debug(v, f);
 	vcpu_queue_exception(v, f);
 	return 1;
 }
@@ -226,6 +228,27 @@ static int emulation_done(struct vcpu *v, enum emul_result res)
 	return unlikely(dr6) ? debug_trap(v, dr6, ret) : ret;
 }
 
+/* One instruction with the client's breakpoints in place of the guest's, whose own writes of its registers stay. */
+static enum emul_result exec_with_breakpoints(struct vcpu *v, bool decoded)
+{
+	const __u64 *bp = v->priv->debug.arch.debugreg;
+	struct x86_state *st = v->st;
+	u64 dr[4], dr7 = st->dr7;
+	enum emul_result res;
+	unsigned int i;
+
+	host_memcpy(dr, st->dr, sizeof(dr));
+	host_memcpy(st->dr, bp, sizeof(dr));
+	st->dr7 = bp[7];
+	res = decoded ? emul_exec(&v->emul) : emul_step(&v->emul);
+	for (i = 0; i < ARRAY_SIZE(dr); i++)
+		if (st->dr[i] == bp[i])
+			st->dr[i] = dr[i];
+	if (st->dr7 == bp[7])
+		st->dr7 = dr7;
+	return res;
+}
+
 static int emulate(struct vcpu *v, bool decoded, bool resumed)
 {
 	struct vcpu_priv *p = v->priv;
@@ -236,7 +259,10 @@ static int emulate(struct vcpu *v, bool decoded, bool resumed)
 	e->db_trap = 0;
 	e->stop_bp = p->debug.control & KVM_GUESTDBG_USE_SW_BP;
 	p->io.collecting = true;
-	res = decoded ? emul_exec(e) : emul_step(e);
+	if (unlikely(p->debug.control & KVM_GUESTDBG_USE_HW_BP))
+		res = exec_with_breakpoints(v, decoded);
+	else
+		res = decoded ? emul_exec(e) : emul_step(e);
 	p->io.collecting = false;
 	p->stat_insn_emulation++;
 	switch (res) {
