@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-only OR MIT
-# Checks of the tree itself: who includes whom, headers that stand alone, the portable parts as kernel objects.
+# Checks of the tree itself: who includes whom, headers that stand alone, API rows with tests, the portable parts as kernel objects.
 
 check-deps:
 	@tools/check-deps
 
 check-headers:
 	@tools/check-headers
+
+check-coverage:
+	@tools/check-coverage
 
 # Build only; nothing is loaded. KERNEL_HEADERS: a configured kernel build tree, by default Debian's newest.
 # The kernel's build puts objects beside sources, so it gets a tree of links to them.
@@ -20,4 +23,4 @@ kmod-check:
 	@cp -sf $(CURDIR)/files.mk $(CURDIR)/kmod/Kbuild $(KMOD_DIR)
 	@+$(MAKE) --no-print-directory -C $(KERNEL_HEADERS) M=$(KMOD_DIR) modules
 
-.PHONY: check-deps check-headers kmod-check
+.PHONY: check-deps check-headers check-coverage kmod-check
