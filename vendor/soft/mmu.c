@@ -32,12 +32,13 @@ static bool maybe_large(const struct space *s, u64 va)
 void soft_flush_space(struct space *s)
 {
 	if (s->nr_filled > SPACE_MAX_DIRTY || s->nr_global) {
-		host_memset(s->tlb, 0, sizeof(s->tlb));
+		host_memset(s->tlb.rtag, 0, sizeof(s->tlb.rtag));
+		host_memset(s->tlb.wtag, 0, sizeof(s->tlb.wtag));
 	} else {
 		for (u32 i = 0; i < s->nr_filled; i++)
-			s->tlb[s->filled[i]] = (struct tlb_entry){ 0 };
+			s->tlb.rtag[s->filled[i]] = s->tlb.wtag[s->filled[i]] = 0;
 	}
-	s->tlb[0].rtag = s->tlb[0].wtag = TLB_NONE(0);
+	s->tlb.rtag[0] = s->tlb.wtag[0] = TLB_NONE(0);
 	host_memset(s->global, 0, sizeof(s->global));
 	host_memset(s->writable, 0, sizeof(s->writable));
 	s->nr_filled = s->nr_global = 0;
@@ -53,7 +54,7 @@ static bool slot_global(const struct space *s, u32 i)
 
 static void clear_slot(struct space *s, u32 i)
 {
-	s->tlb[i] = (struct tlb_entry){ .rtag = TLB_NONE(i), .wtag = TLB_NONE(i) };
+	s->tlb.rtag[i] = s->tlb.wtag[i] = TLB_NONE(i);
 }
 
 void soft_flush_local(struct space *s)
@@ -303,21 +304,18 @@ static u32 translate(struct soft_vcpu *sv, u64 va, unsigned int access, struct w
 	return SX_EMULATE;
 }
 
-static struct tlb_entry *claim_slot(struct space *s, u64 va, bool global)
+static void claim_slot(struct space *s, u32 i, bool global)
 {
-	u32 i = TLB_INDEX(va);
-
 	if (global) {
 		s->global[i / 64] |= BIT_ULL(i % 64);
 		s->nr_global++;
-		return &s->tlb[i];
+		return;
 	}
 	s->global[i / 64] &= ~BIT_ULL(i % 64);
 	if (s->nr_filled < SPACE_MAX_DIRTY)
 		s->filled[s->nr_filled] = i;
 	if (s->nr_filled <= SPACE_MAX_DIRTY)
 		s->nr_filled++;
-	return &s->tlb[i];
 }
 
 /*
@@ -328,7 +326,8 @@ static u32 fill(struct soft_vcpu *sv, u64 va, u32 len, bool write, bool stack, u
 {
 	struct space *s = sv->space;
 	u64 page = va & HV_PAGE_MASK;
-	struct tlb_entry *e = &s->tlb[TLB_INDEX(va)];
+	u32 i = TLB_INDEX(va);
+	struct tlb *tlb = &s->tlb;
 	const struct memslot *slot;
 	struct page_state *ps;
 	struct walk_result r;
@@ -336,8 +335,8 @@ static u32 fill(struct soft_vcpu *sv, u64 va, u32 len, bool write, bool stack, u
 	u64 hva;
 	u32 x;
 
-	if ((write ? e->wtag : e->rtag) == page) {
-		*host = e->host + (va & ~HV_PAGE_MASK);
+	if ((write ? tlb->wtag[i] : tlb->rtag[i]) == page) {
+		*host = tlb->host[i] + (va & ~HV_PAGE_MASK);
 		goto stack_entry;
 	}
 	sv->stat_tlb_fill++;
@@ -372,23 +371,23 @@ static u32 fill(struct soft_vcpu *sv, u64 va, u32 len, bool write, bool stack, u
 			wok = false;
 		}
 	}
-	e = claim_slot(s, va, r.global);
+	claim_slot(s, i, r.global);
 	if (r.global && (s64)va >= 0)
 		sv->global_low = true;
-	e->rtag = page;
-	e->wtag = wok ? page : TLB_NONE(TLB_INDEX(va));
-	e->host = hva;
-	e->addend = hva - page;
+	tlb->rtag[i] = page;
+	tlb->wtag[i] = wok ? page : TLB_NONE(i);
+	tlb->host[i] = hva;
+	tlb->addend[i] = hva - page;
 	if (wok)
 		note(s->writable, hva);
 	if (write && !wok)
 		return 0;
 stack_entry:
-	if (stack && e->wtag == page) {
+	if (stack && tlb->wtag[i] == page) {
 		s->stk_tag = page;
 		s->stk_neg = -page;
-		s->stk_host = e->host;
-		s->stk_addend = e->addend;
+		s->stk_host = tlb->host[i];
+		s->stk_addend = tlb->addend[i];
 	}
 	return 0;
 }

@@ -54,8 +54,8 @@ static void revoke_own_writes(struct soft_vcpu *sv, gfn_t gfn)
 		if (!s->valid || !soft_maybe_writable(s, hva))
 			continue;
 		for (u32 i = 0; i < TLB_SIZE; i++)
-			if (s->tlb[i].host == hva)
-				s->tlb[i].wtag = TLB_NONE(i);
+			if (s->tlb.host[i] == hva)
+				s->tlb.wtag[i] = TLB_NONE(i);
 		if (s->stk_host == hva)
 			soft_forget_stack(s);
 	}

@@ -73,11 +73,26 @@ static u64 host_xcr0(void)
 	return lo;
 }
 
+/* AMD before family 19h runs PEXT in microcode. */
+static bool pext_is_slow(void)
+{
+	u32 a = 0, b, c = 0, d;
+
+	__asm__("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
+	if (b != 0x68747541)	/* "Auth" */
+		return false;
+	a = 1;
+	c = 0;
+	__asm__("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
+	return ((a >> 8) & 15) + ((a >> 20) & 0xff) < 0x19;
+}
+
 static void set_masks(struct soft_vcpu *sv)
 {
 	sv->pext_tlb = (u64)(TLB_SIZE - 1) << HV_PAGE_SHIFT;
 	sv->pext_jc = (u64)(JC_SIZE - 1) << JC_SHIFT;
 	sv->clear_if = ~X86_FLAG_IF;
+	sv->slow_pext = pext_is_slow();
 	for (u32 i = 0; i < ARRAY_SIZE(sv->pext_page); i++)
 		sv->pext_page[i] = HV_PAGE_MASK | ((1u << i) - 1);
 }

@@ -15,16 +15,16 @@
 
 #define TLB_BITS	11
 #define TLB_SIZE	(1u << TLB_BITS)
-#define TLB_ENTRY_SHIFT	5
-
-/* tag: guest-linear page, or TLB_NONE(slot), which no address that maps to the slot can match. */
-struct tlb_entry {
-	u64 rtag;		/* page may be read */
-	u64 wtag;		/* page may be written (implies readable) without telling anybody */
-	u64 host;		/* host address of the page */
-	u64 addend;		/* host - page: for the variant that keeps flags */
+/*
+ * Four arrays with one index, so that translated code reaches them by [8 * index + constant]. A tag is the
+ * guest-linear page, or TLB_NONE(slot), which no address that maps to the slot can match.
+ */
+struct tlb {
+	u64 rtag[TLB_SIZE];	/* page may be read */
+	u64 wtag[TLB_SIZE];	/* page may be written (implies readable) without telling anybody */
+	u64 host[TLB_SIZE];	/* host address of the page */
+	u64 addend[TLB_SIZE];	/* host - page: for the variant that keeps flags */
 };
-static_assert(sizeof(struct tlb_entry) == 1u << TLB_ENTRY_SHIFT, "index scaling in translated code");
 #define TLB_INDEX(va)	(((va) >> HV_PAGE_SHIFT) & (TLB_SIZE - 1))
 #define TLB_NONE(i)	((i) ? 0UL : 0x1000UL)
 #define TLB_STK_NONE	0x8000000000000000UL	/* see forget_stack() */
@@ -79,7 +79,7 @@ struct space {
 	u64 stk_neg;		/* minus the page */
 	u64 stk_host;
 	u64 stk_addend;
-	struct tlb_entry tlb[TLB_SIZE];
+	struct tlb tlb;
 	struct jc_entry jc[JC_SIZE];
 	struct itlb_entry itlb[ITLB_SIZE];
 	struct space_key key;
@@ -199,6 +199,7 @@ struct soft_vcpu {
 	u32 exit_arg;
 	u64 exit_arg64;
 	u64 host_rsp;			/* the client thread's, while inside */
+	bool slow_pext;			/* the host's PEXT is microcode: only where flags are live */
 	u64 pext_tlb, pext_jc;		/* masks for address pieces, taken with PEXT */
 	u64 pext_page[6];		/* page number and the low bits that alignment to 1 << n needs zero */
 	u64 clear_if;			/* ~IF, for PEXT and PDEP */

@@ -113,13 +113,15 @@ static struct access access_plain(struct trans *t, u32 info, bool stack)
 		c.tag = HMEM_GS(H_NONE, H_NONE, 0, SPACE_OFF(stk_tag));
 		host = HMEM_GS(H_NONE, H_NONE, 0, SPACE_OFF(stk_host));
 	} else {
-		em_mov_rr(e, 4, T0, T1);
-		em_shift_ri(e, 4, 5, T0, HV_PAGE_SHIFT - TLB_ENTRY_SHIFT);
-		em_alu_ri(e, 4, 4, T0, (TLB_SIZE - 1) << TLB_ENTRY_SHIFT);
-		c.tag = HMEM_GS(T0, H_NONE, 0, SPACE_OFF(tlb[0].rtag));
-		if (info & TLBI_WRITE)
-			c.tag.disp = SPACE_OFF(tlb[0].wtag);
-		host = HMEM_GS(T0, H_NONE, 0, SPACE_OFF(tlb[0].host));
+		if (t->sv->slow_pext) {
+			em_mov_rr(e, 4, T0, T1);
+			em_shift_ri(e, 4, 5, T0, HV_PAGE_SHIFT);
+			em_alu_ri(e, 4, 4, T0, TLB_SIZE - 1);
+		} else {
+			em_pext(e, T0, T1, SV(pext_tlb));
+		}
+		c.tag = HMEM_GS(H_NONE, T0, 3, info & TLBI_WRITE ? SPACE_OFF(tlb.wtag) : SPACE_OFF(tlb.rtag));
+		host = HMEM_GS(H_NONE, T0, 3, SPACE_OFF(tlb.host));
 	}
 	em_alu_rm(e, 8, 0x33, T1, c.tag);
 	em_alu_ri(e, 8, 7, T1, HV_PAGE_SIZE - len);
@@ -150,10 +152,9 @@ static struct access access_live(struct trans *t, u32 info, bool stack)
 		em_lea(e, 8, T0, HMEM_X(T0, T1, 0, 0));
 	} else {
 		em_pext(e, T0, T1, SV(pext_tlb));
-		em_lea(e, 4, T0, HMEM_X(H_NONE, T0, 2, 0));
-		em_mov_rm(e, 8, T2, HMEM_GS(H_NONE, T0, 3, SPACE_OFF(tlb[0].addend)));
-		em_mov_rm(e, 8, T0, HMEM_GS(H_NONE, T0, 3, info & TLBI_WRITE ? SPACE_OFF(tlb[0].wtag) :
-					    SPACE_OFF(tlb[0].rtag)));
+		em_mov_rm(e, 8, T2, HMEM_GS(H_NONE, T0, 3, SPACE_OFF(tlb.addend)));
+		em_mov_rm(e, 8, T0, HMEM_GS(H_NONE, T0, 3, info & TLBI_WRITE ? SPACE_OFF(tlb.wtag) :
+					    SPACE_OFF(tlb.rtag)));
 		em_not(e, 8, T0);
 		em_lea(e, 8, T0, HMEM_X(T0, T1, 0, 1));
 	}
