@@ -23,9 +23,13 @@ void trans_jump_t1(struct trans *t)
 	em_jmp_reg(e, T2);
 }
 
+/*
+ * Where a direct jump may be patched in. Not the last bytes: an instruction there may reach into the next page, and
+ * the way to it must ask which page that is.
+ */
 static bool in_page(s64 off)
 {
-	return off >= 0 && off < (s64)HV_PAGE_SIZE;
+	return off >= 0 && off <= (s64)(HV_PAGE_SIZE - INSN_MAX_LEN);
 }
 
 /* A patchable jump to page start + off; its first target is a stub that asks for the link. */
