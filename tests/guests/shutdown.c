@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * shutdown.c - guests that destroy themselves, one a step: triple faults of all kinds end with KVM_EXIT_SHUTDOWN, code
- * outside memory and garbage with the architecture's answer. SDM 3A 6.15 (double fault), APM 2 8.5.
+ * shutdown.c - guests that destroy themselves, one a step: triple faults of all kinds end with KVM_EXIT_SHUTDOWN. SDM 3A 6.15 (double fault), APM 2 8.5.
  */
 #include "kit.h"
 
-#define KVM_EXIT_INTERNAL_ERROR	17
 #define KVM_EXIT_SHUTDOWN	8
 
 SNIPPET(ud, "", "ud2");
@@ -77,32 +75,6 @@ static void no_page_tables(void)
 
 static void (*const steps[])(void) = { no_idt, no_df_gate, no_stack, no_tss_stack, no_page_tables };
 
-/* -- and those that live ----------------------------------------------------------------------------------------- */
-
-#define GARBAGE	4096
-static u8 garbage[GARBAGE + 16] __attribute__((aligned(4096)));
-
-/* Random bytes as user code: whatever happens, the kernel gets control back. */
-static void random_code(void)
-{
-	u64 seed = 88172645463325252ull;
-	unsigned int bad = 0;
-
-	for (unsigned int round = 0; round < 2000; round++) {
-		for (unsigned int i = 0; i < 64; i++) {
-			seed ^= seed << 13;
-			seed ^= seed >> 7;
-			seed ^= seed << 17;
-			garbage[i] = (u8)(seed >> 24);
-		}
-		memset(garbage + 64, 0xcc, 64);
-		try_user(garbage, (ul)user_stack);
-		if (trap.vector > 0xff && trap.vector != NONE)
-			bad++;
-	}
-	check("garbage_returns", bad, 0);
-}
-
 int main(u32 step)
 {
 	if (step < ARRAY_SIZE(steps)) {
@@ -110,7 +82,6 @@ int main(u32 step)
 		steps[step]();
 		return 1;
 	}
-	(void)random_code;
 	check("alive", 1, 1);
 	return 0;
 }

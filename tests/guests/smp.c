@@ -511,10 +511,17 @@ static void on_exception(struct frame *f)
 	done();
 }
 
+static volatile unsigned int debug_exceptions;
+
+static void on_debug(struct frame *f)
+{
+	debug_exceptions++;
+}
+
 int main(u32 step)
 {
 	for (unsigned int i = 0; i < 32; i++)
-		handler[i] = on_exception;
+		handler[i] = i == DB ? on_debug : on_exception;
 	for (unsigned int i = 0x20; i < 256; i++)
 		handler[i] = on_ipi;
 	handler[NMI] = on_ipi;
@@ -528,5 +535,6 @@ int main(u32 step)
 	together(tsc);
 	check("tsc_backwards", backwards, 0);
 	check_changes();
+	check("debug_exceptions", debug_exceptions, 0);
 	return 0;
 }

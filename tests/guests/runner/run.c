@@ -65,7 +65,7 @@ struct machine {
 
 static const char *device;	/* NULL: libanykvm */
 static int sys_fd;
-static unsigned int limit = 20, cases, failures;
+static unsigned int limit = 60, cases, failures;
 
 static int kvm_ioctl(int fd, unsigned long request, void *arg)
 {
