@@ -4,7 +4,7 @@
  * host with its memory operand in a buffer; the guest's vector registers are in the host's already (load/put).
  */
 #include "soft.h"
-#include "emit/emit.h"
+#include "reemit.h"
 
 #define VEC_BASE_REG	H_RSI	/* the buffer */
 #define VEC_GPR_REG	H_RDI	/* vec_gpr[] */
@@ -30,14 +30,12 @@ static u8 stub_reg(struct stub *s, u8 guest)
 static void stub_insn(struct stub *s, const struct insn *in)
 {
 	struct emitter *e = &s->e;
-	struct hop op = { .map = in->map, .opcode = in->opcode, .w = in->rex & 8 };
-	u8 reg = ((in->modrm >> 3) & 7) | (in->rex & 4 ? 8 : 0), rm = (in->modrm & 7) | (in->rex & 1 ? 8 : 0);
-	u8 vvvv = in->vvvv;
-	u32 n = 0;
+	u8 reg = reemit_reg(in), rm = reemit_rm(in), vvvv = in->vvvv;
+	bool force_rex = false;
+	struct hop op;
 
 	if (!in->has_modrm) {
-		for (n = 0; n < in->len; n++)
-			em_u8(e, in->bytes[n]);
+		reemit_bytes(e, in, 0);
 		return;
 	}
 	for (u32 i = 0; i < in->nr_opnd; i++) {
@@ -51,27 +49,15 @@ static void stub_insn(struct stub *s, const struct insn *in)
 			rm = stub_reg(s, o->reg);
 		else if (o->field == FIELD_VVVV)
 			vvvv = stub_reg(s, o->reg);
-		if (o->size == 1)
-			op.force_rex = true;
+		force_rex |= o->size == 1;
 	}
-	if (in->enc == ENC_VEX) {
-		op.vex = true;
-		op.force_rex = false;
-		op.l = in->vex_l;
-		op.vvvv = vvvv;
-		op.pp = in->mand == 0x66 ? 1 : in->mand == 0xf3 ? 2 : in->mand == 0xf2 ? 3 : 0;
-	} else {
-		if (in->pfx & PFX_OPSIZE)
-			op.prefix[n++] = 0x66;
-		if (in->mand == 0xf3 || in->mand == 0xf2)
-			op.prefix[n++] = in->mand;
-	}
+	op = reemit_hop(in, vvvv, force_rex);
 	if (in->has_mem)
 		em_op_rm(e, &op, reg, &HMEM(VEC_BASE_REG, 0));
 	else
 		em_op_rr(e, &op, reg, rm);
-	for (u32 i = in->imm_off; in->imm_size && i < in->len; i++)
-		em_u8(e, in->bytes[i]);
+	if (in->imm_size)
+		reemit_bytes(e, in, in->imm_off);
 }
 
 /* rdi = vec_gpr, rsi = buffer, rdx = &vec_flags */
@@ -184,8 +170,7 @@ static int move_vec(struct soft_vcpu *sv, struct emul *e, u8 reg, u8 *buf, bool 
 static int byte_mask_store(struct soft_vcpu *sv, struct emul *e)
 {
 	const struct insn *in = &e->insn;
-	u8 size = in->op == OP_MASKMOVQ ? 8 : 16;
-	u8 reg = ((in->modrm >> 3) & 7) | (in->rex & 4 ? 8 : 0), rm = (in->modrm & 7) | (in->rex & 1 ? 8 : 0);
+	u8 size = in->op == OP_MASKMOVQ ? 8 : 16, reg = reemit_reg(in), rm = reemit_rm(in);
 	u64 rdi = e->gpr[X86_RDI];
 	u8 data[32], mask[32];
 
@@ -213,7 +198,7 @@ static int element_mask(struct soft_vcpu *sv, struct emul *e, gva_t gva)
 	const struct insn *in = &e->insn;
 	u32 size = in->vex_l ? 32 : 16;
 	u32 each = in->op == OP_VMASKMOVPD || (in->op == OP_VPMASKMOVQ) ? 8 : 4;
-	u8 reg = ((in->modrm >> 3) & 7) | (in->rex & 4 ? 8 : 0);
+	u8 reg = reemit_reg(in);
 	bool store = in->mem_access & OPND_W;
 	u8 data[32] = { 0 }, mask[32];
 
@@ -249,7 +234,7 @@ static int gather(struct soft_vcpu *sv, struct emul *e, gva_t gva)
 	const struct insn *in = &e->insn;
 	u32 each = in->rex & 8 ? 8 : 4, ieach = in->opcode & 1 ? 8 : 4, size = in->vex_l ? 32 : 16;
 	u32 n = size / max(each, ieach);
-	u8 reg = ((in->modrm >> 3) & 7) | (in->rex & 4 ? 8 : 0);
+	u8 reg = reemit_reg(in);
 	u8 data[32], mask[32], index[32];
 	int ret = 0;
 

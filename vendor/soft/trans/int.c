@@ -3,6 +3,7 @@
  * Instructions that are re-emitted as themselves, with registers renamed and the memory operand replaced: nearly
  * all integer, and all vector and x87 ones. What does not fit is left to the emulator (return false).
  */
+#include "../reemit.h"
 #include "trans.h"
 
 /* One general-register operand in an encoded field, and what stands for it. */
@@ -32,36 +33,22 @@ static void reemit(struct trans *t, const struct insn *in, const struct gslot *r
 		   const struct gslot *vvvv, const struct gslot *opc, const struct hmem *mem, bool force_rex)
 {
 	struct emitter *e = &t->e;
-	struct hop op = { .map = in->map, .opcode = in->opcode, .w = in->rex & 8, .force_rex = force_rex };
-	unsigned int n = 0;
+	struct hop op = reemit_hop(in, vvvv ? vvvv->host : in->vvvv, force_rex);
+	unsigned int n;
 
-	if (in->enc == ENC_VEX) {
-		op.vex = true;
-		op.l = in->vex_l;
-		op.vvvv = vvvv ? vvvv->host : in->vvvv;
-		op.pp = in->mand == 0x66 ? 1 : in->mand == 0xf3 ? 2 : in->mand == 0xf2 ? 3 : 0;
-	} else {
-		if (in->pfx & PFX_LOCK)
-			op.prefix[n++] = 0xf0;
-		if (in->pfx & PFX_OPSIZE)
-			op.prefix[n++] = 0x66;
-		if (in->mand == 0xf3 || in->mand == 0xf2)
-			op.prefix[n++] = in->mand;
-	}
 	if (in->has_modrm) {
-		u8 r = reg ? reg->host : ((in->modrm >> 3) & 7) | (in->rex & 4 ? 8 : 0);
+		u8 r = reg ? reg->host : reemit_reg(in);
 
 		if (mem)
 			em_op_rm(e, &op, r, mem);
 		else
-			em_op_rr(e, &op, r, rm ? rm->host : (in->modrm & 7) | (in->rex & 1 ? 8 : 0));
+			em_op_rr(e, &op, r, rm ? rm->host : reemit_rm(in));
 	} else {
 		u8 b = opc ? opc->host : 0;
 
 		if (!opc) {
 			/* only implied registers, all at home */
-			for (n = 0; n < in->len; n++)
-				em_u8(e, in->bytes[n]);
+			reemit_bytes(e, in, 0);
 			return;
 		}
 		for (n = 0; n < ARRAY_SIZE(op.prefix) && op.prefix[n]; n++)
@@ -72,9 +59,8 @@ static void reemit(struct trans *t, const struct insn *in, const struct gslot *r
 			em_u8(e, 0x0f);
 		em_u8(e, (op.opcode & ~7) | (b & 7));
 	}
-	/* immediates are the end of the instruction */
-	for (unsigned int i = in->imm_off; in->imm_size && i < in->len; i++)
-		em_u8(e, in->bytes[i]);
+	if (in->imm_size)
+		reemit_bytes(e, in, in->imm_off);
 }
 
 static bool implied(const struct opnd *o)
