@@ -405,6 +405,16 @@ void emul_load_flags(struct emul *e, u64 image, unsigned int size, u64 may)
 	e->rflags = (e->rflags & ~may) | (image & may) | X86_FLAG_FIXED;
 }
 
+/* What every IRET pops first. */
+static int pop_frame(struct emul *e, unsigned int size, u64 *rip, u64 *sel, u64 *image)
+{
+	int r = emul_pop(e, rip, size);
+
+	if (!r)
+		r = emul_pop(e, sel, size);
+	return r ? r : emul_pop(e, image, size);
+}
+
 static int iret_real(struct emul *e, unsigned int size)
 {
 	u64 rip, sel, image, may = FLAGS_ANY_CPL | X86_FLAG_IF | X86_FLAG_RF;
@@ -417,11 +427,7 @@ static int iret_real(struct emul *e, unsigned int size)
 	} else {
 		may |= X86_FLAG_IOPL;
 	}
-	r = emul_pop(e, &rip, size);
-	if (!r)
-		r = emul_pop(e, &sel, size);
-	if (!r)
-		r = emul_pop(e, &image, size);
+	r = pop_frame(e, size, &rip, &sel, &image);
 	if (r)
 		return r;
 	emul_seg_real(e, &cs, X86_CS, (u16)sel);
@@ -474,11 +480,7 @@ static int iret_protected(struct emul *e, unsigned int size)
 		r = emul_read_sys(e, e->st->seg[X86_TR].base, &link, 2);
 		return r ? r : emul_task_switch(e, link, TASK_IRET, NULL, 0);
 	}
-	r = emul_pop(e, &rip, size);
-	if (!r)
-		r = emul_pop(e, &sel, size);
-	if (!r)
-		r = emul_pop(e, &image, size);
+	r = pop_frame(e, size, &rip, &sel, &image);
 	if (r)
 		return r;
 	sel = (u16)sel;

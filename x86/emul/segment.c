@@ -318,6 +318,29 @@ int emul_op_lds(struct emul *e)
 
 /* ---- LDTR and TR ----------------------------------------------------------------------------------------------- */
 
+/* An LDT's descriptor, or an available TSS's, from the GDT. SDM 2A, LLDT and LTR */
+static int system_desc(struct emul *e, u16 sel, bool ldt, struct desc *d)
+{
+	int r;
+
+	if (sel & 4)
+		return emul_gp(e, sel_err(sel));
+	r = emul_desc_read(e, sel, EXC_GP, 0, d);
+	if (r)
+		return r;
+	if (ldt ? desc_type(d) != DESC_LDT :
+	    desc_type(d) != DESC_TSS32 && (desc_type(d) != DESC_TSS16 || x86_long_mode(e->st)))
+		return emul_gp(e, sel_err(sel));
+	if (!(d->seg.attr & SEG_P))
+		return emul_raise(e, EXC_NP, sel_err(sel));
+	if (!x86_long_mode(e->st))
+		return 0;
+	r = emul_desc_read_high(e, d, EXC_GP, 0);
+	if (r)
+		return r;
+	return x86_canonical(d->seg.base) ? 0 : emul_gp(e, sel_err(sel));
+}
+
 int emul_op_lldt(struct emul *e)
 {
 	struct x86_seg *ldtr = &e->st->seg[X86_LDTR];
@@ -334,22 +357,9 @@ int emul_op_lldt(struct emul *e)
 		e->retire |= RETIRE_MODE;
 		return 0;
 	}
-	if (sel & 4)
-		return emul_gp(e, sel_err(sel));
-	r = emul_desc_read(e, sel, EXC_GP, 0, &d);
+	r = system_desc(e, sel, true, &d);
 	if (r)
 		return r;
-	if (desc_type(&d) != DESC_LDT)
-		return emul_gp(e, sel_err(sel));
-	if (!(d.seg.attr & SEG_P))
-		return emul_raise(e, EXC_NP, sel_err(sel));
-	if (x86_long_mode(e->st)) {
-		r = emul_desc_read_high(e, &d, EXC_GP, 0);
-		if (r)
-			return r;
-		if (!x86_canonical(d.seg.base))
-			return emul_gp(e, sel_err(sel));
-	}
 	*ldtr = d.seg;
 	e->retire |= RETIRE_MODE;
 	return 0;
@@ -367,22 +377,9 @@ int emul_op_ltr(struct emul *e)
 	sel = (u16)v;
 	if (!sel_err(sel))
 		return emul_gp(e, 0);
-	if (sel & 4)
-		return emul_gp(e, sel_err(sel));
-	r = emul_desc_read(e, sel, EXC_GP, 0, &d);
+	r = system_desc(e, sel, false, &d);
 	if (r)
 		return r;
-	if (desc_type(&d) != DESC_TSS32 && (desc_type(&d) != DESC_TSS16 || x86_long_mode(e->st)))
-		return emul_gp(e, sel_err(sel));
-	if (!(d.seg.attr & SEG_P))
-		return emul_raise(e, EXC_NP, sel_err(sel));
-	if (x86_long_mode(e->st)) {
-		r = emul_desc_read_high(e, &d, EXC_GP, 0);
-		if (r)
-			return r;
-		if (!x86_canonical(d.seg.base))
-			return emul_gp(e, sel_err(sel));
-	}
 	r = emul_desc_set_busy(e, &d, true);
 	if (r)
 		return r;
