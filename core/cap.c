@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * cap.c - KVM_CHECK_EXTENSION and KVM_ENABLE_CAP. A capability stands here only if all of it works; clients switch on
- * whatever they see.
+ * cap.c - KVM_CHECK_EXTENSION and KVM_ENABLE_CAP. A capability stands here only if all of it works;
+ * clients switch on whatever they see.
  */
 #include "ioctl.h"
 
@@ -108,7 +108,7 @@ long vm_ioctl_check_extension(struct vm *vm, u64 cap)
 	return cap > 0xffffffff ? 0 : vm_check_extension(vm, cap);
 }
 
-/* ---- KVM_ENABLE_CAP --------------------------------------------------------------------------------------- */
+/* ---- KVM_ENABLE_CAP -------------------------------------------------------------------------- */
 
 /* KVM_CAP_MAX_VCPU_ID: once, before the first vCPU, at most what is announced. */
 static int set_max_vcpu_id(struct vm *vm, u64 max)
@@ -159,7 +159,10 @@ static int set_masked(u64 *where, u64 val, u64 mask)
 	return 0;
 }
 
-/** KVM_ENABLE_CAP on a VM. -EINVAL: flags, not a capability to switch on, or arguments it does not take. */
+/**
+ * KVM_ENABLE_CAP on a VM. -EINVAL: flags, not a capability to switch on, or arguments it does not
+ * take.
+ */
 long vm_enable_cap(struct vm *vm, struct kvm_enable_cap *cap)
 {
 	struct vm_priv *p = vm->priv;
@@ -201,7 +204,7 @@ long vcpu_enable_cap(struct vcpu *vcpu, struct kvm_enable_cap *cap)
 	return 0;
 }
 
-/* ---- KVM_X86_SET_MSR_FILTER ------------------------------------------------------------------------------- */
+/* ---- KVM_X86_SET_MSR_FILTER ------------------------------------------------------------------ */
 
 struct msr_range {
 	u32 flags, base, nmsrs;
@@ -263,8 +266,8 @@ static int filter_add_range(struct msr_filter *f, const struct kvm_msr_filter_ra
 }
 
 /**
- * KVM_X86_SET_MSR_FILTER: replace the filter; without any range it is switched off. -EINVAL: flags, a bitmap too long,
- * denial by default without ranges; -EFAULT; -ENOMEM. May sleep.
+ * KVM_X86_SET_MSR_FILTER: replace the filter; without any range it is switched off. -EINVAL: flags,
+ * a bitmap too long, denial by default without ranges; -EFAULT; -ENOMEM. May sleep.
  */
 long vm_set_msr_filter(struct vm *vm, struct kvm_msr_filter *u)
 {
@@ -293,7 +296,8 @@ long vm_set_msr_filter(struct vm *vm, struct kvm_msr_filter *u)
 	}
 	host_mutex_lock(&vm->priv->irq_lock);
 	old = vm->priv->msr_filter;
-	host_store_release(&vm->priv->msr_filter, f);	/* pairs with the acquire in vm_msr_allowed() */
+	/* pairs with the acquire in vm_msr_allowed() */
+	host_store_release(&vm->priv->msr_filter, f);
 	vm_quiesce(vm, REQ_EVENT);
 	host_mutex_unlock(&vm->priv->irq_lock);
 	filter_free(old);

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * clock.c - the client's view of time: KVM_GET/SET_CLOCK, TSC rate, KVM_KVMCLOCK_CTRL. What the guest sees of it is
- * made in pv.c.
+ * clock.c - the client's view of time: KVM_GET/SET_CLOCK, TSC rate, KVM_KVMCLOCK_CTRL. What the
+ * guest sees of it is made in pv.c.
  */
 #include "ioctl.h"
 
-/* A rate this near to the processor's own is the same clock: 250 parts per million, as NTP would correct. */
+/*
+ * A rate this near to the processor's own is the same clock: 250 parts per million, as NTP would
+ * correct.
+ */
 #define TSC_TOLERANCE_PPM	250
 
 /** KVM_GET_CLOCK: kvmclock in ns, with the host's real time and TSC of the same moment. */
@@ -22,7 +25,8 @@ long vm_get_clock(struct vm *vm, struct kvm_clock_data *d)
 }
 
 /**
- * KVM_SET_CLOCK: kvmclock goes on from d->clock; with KVM_CLOCK_REALTIME plus what has passed since d->realtime.
+ * KVM_SET_CLOCK: kvmclock goes on from d->clock; with KVM_CLOCK_REALTIME plus what has passed since
+ * d->realtime.
  * -EINVAL: unknown flag.
  */
 long vm_set_clock(struct vm *vm, struct kvm_clock_data *d)
@@ -60,7 +64,10 @@ long vcpu_set_tsc_khz(struct vcpu *vcpu, u64 khz)
 	return 0;
 }
 
-/** KVM_KVMCLOCK_CTRL: the guest was paused, its watchdogs shall look away. -EINVAL: it does not use kvmclock. */
+/**
+ * KVM_KVMCLOCK_CTRL: the guest was paused, its watchdogs shall look away. -EINVAL: it does not use
+ * kvmclock.
+ */
 long vcpu_kvmclock_ctrl(struct vcpu *vcpu)
 {
 	if (!(vcpu->priv->pv_system_time & 1))

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * coalesced.c - KVM_REGISTER_COALESCED_MMIO: writes to a zone are put into a ring that the client drains later.
+ * coalesced.c - KVM_REGISTER_COALESCED_MMIO: writes to a zone are put into a ring that the client
+ * drains later.
  *
- * The ring is page 2 of the first vCPU's mapping, where clients look for it, and only that vCPU's thread fills it: a
- * writer needs no lock, and writes of other vCPUs exit as if the ring were full. The client can write to the page, so
- * its indices are read once and checked.
+ * The ring is page 2 of the first vCPU's mapping, where clients look for it, and only that vCPU's
+ * thread fills it: a writer needs no lock, and writes of other vCPUs exit as if the ring were full.
+ * The client can write to the page, so its indices are read once and checked.
  */
 #include "ioctl.h"
 
@@ -40,7 +41,8 @@ bool coalesced_write(struct vcpu *vcpu, bool pio, u64 addr, const void *data, un
 	if (!zones || vcpu->index || len > sizeof(entry.data) || !in_zone(zones, pio, addr, len))
 		return false;
 	ring = (void *)((u8 *)vcpu->run + 2 * HV_PAGE_SIZE);
-	first = host_load_acquire(&ring->first);	/* pairs with the client's store after it took entries out */
+	/* pairs with the client's store after it took entries out */
+	first = host_load_acquire(&ring->first);
 	last = READ_ONCE(ring->last);
 	if (last >= RING_MAX)
 		return false;
@@ -49,7 +51,8 @@ bool coalesced_write(struct vcpu *vcpu, bool pio, u64 addr, const void *data, un
 		return false;
 	host_memcpy(entry.data, data, len);
 	ring->coalesced_mmio[last] = entry;
-	host_store_release(&ring->last, next);		/* pairs with the client's load before it takes them out */
+	/* pairs with the client's load before it takes them out */
+	host_store_release(&ring->last, next);
 	return true;
 }
 
@@ -67,7 +70,8 @@ static int zones_replace(struct vm *vm, const bool *skip, const struct kvm_coale
 			new->zone[new->nr++] = old->zone[i];
 	if (in)
 		new->zone[new->nr++] = *in;
-	host_store_release(&vm->priv->coalesced, new);	/* pairs with the acquire in coalesced_write() */
+	/* pairs with the acquire in coalesced_write() */
+	host_store_release(&vm->priv->coalesced, new);
 	vm_quiesce(vm, REQ_EVENT);
 	host_free(old);
 	return 0;
@@ -87,7 +91,10 @@ long vm_register_coalesced(struct vm *vm, struct kvm_coalesced_mmio_zone *z)
 	return ret;
 }
 
-/** KVM_UNREGISTER_COALESCED_MMIO: drop all zones inside [addr, addr + size) of that kind; none is fine. */
+/**
+ * KVM_UNREGISTER_COALESCED_MMIO: drop all zones inside [addr, addr + size) of that kind; none is
+ * fine.
+ */
 long vm_unregister_coalesced(struct vm *vm, struct kvm_coalesced_mmio_zone *z)
 {
 	bool skip[VM_MAX_COALESCED] = { false }, any = false;

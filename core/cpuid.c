@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
-/* cpuid.c - a vCPU's CPUID: what the client set, with the bits that follow the processor's state filled in. */
+/*
+ * cpuid.c - a vCPU's CPUID: what the client set, with the bits that follow the processor's state
+ * filled in.
+ */
 #include "private.h"
 #include "../x86/policy/cpuid.h"
 
 /*
- * The host's offer does not change, and asking the processor is slow where this host is a guest itself (each CPUID
- * exits): asked once for each vendor.
+ * The host's offer does not change, and asking the processor is slow where this host is a guest
+ * itself (each CPUID exits): asked once for each vendor.
  */
 static struct {
 	u32 state;			/* 0 empty, 1 being filled, 2 ready; atomic */
@@ -99,8 +102,8 @@ static bool same_entries(const struct vcpu_priv *p, const struct kvm_cpuid_entry
 }
 
 /**
- * KVM_SET_CPUID2. -E2BIG: more than HV_MAX_CPUID; -EINVAL: linear addresses of a width that is neither 48 nor 57, or
- * a change after the first KVM_RUN; -ENOMEM. vcpu->mutex held.
+ * KVM_SET_CPUID2. -E2BIG: more than HV_MAX_CPUID; -EINVAL: linear addresses of a width that is
+ * neither 48 nor 57, or a change after the first KVM_RUN; -ENOMEM. vcpu->mutex held.
  */
 int vcpu_set_cpuid(struct vcpu *v, const struct kvm_cpuid_entry2 *e, u32 n)
 {
@@ -123,7 +126,8 @@ int vcpu_set_cpuid(struct vcpu *v, const struct kvm_cpuid_entry2 *e, u32 n)
 	host_memcpy(p->cpuid, e, n * sizeof(*e));
 	p->nr_cpuid = n;
 	gaccess_flush(v);
-	v->vm->vendor->regs_changed(v, REGS_CR);	/* the width of physical addresses, features */
+	/* the width of physical addresses, features */
+	v->vm->vendor->regs_changed(v, REGS_CR);
 	v->vm->vendor->tlb_flush(v, true);
 	return 0;
 }

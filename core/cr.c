@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * cr.c - writes of control registers, XCR0 and EFER: what is refused, and what follows from the rest.
- * SDM 3A 2.5, 4.1.2, 4.10.4, 9.8.5; SDM 1 13.3.
+ * cr.c - writes of control registers, XCR0 and EFER: what is refused, and what follows from the
+ * rest. SDM 3A 2.5, 4.1.2, 4.10.4, 9.8.5; SDM 1 13.3.
  */
 #include "private.h"
 
@@ -10,15 +10,18 @@
 #define CR4_FLUSH	(CR4_PAE | CR4_PGE | CR4_PSE | CR4_SMEP | CR4_SMAP | CR4_PCIDE | CR4_LA57 | CR4_PKE)
 #define CR4_PDPTR	(CR4_PAE | CR4_PGE | CR4_PSE | CR4_SMEP)
 
-/* Reserved bits of a PAE page-directory pointer: 1-2, 5-8 and those above the physical address. SDM 3A 4.4.1 */
+/*
+ * Reserved bits of a PAE page-directory pointer: 1-2, 5-8 and those above the physical address. SDM
+ * 3A 4.4.1
+ */
 static u64 pdptr_reserved(struct vcpu *v)
 {
 	return 0x1e6UL | ~GENMASK(vcpu_maxphyaddr(v) - 1, 0);
 }
 
 /**
- * Load the four PAE page-directory pointers that @cr3 points at. Without effect and false where a present one has
- * reserved bits set, or the table is not in memory.
+ * Load the four PAE page-directory pointers that @cr3 points at. Without effect and false where a
+ * present one has reserved bits set, or the table is not in memory.
  */
 bool cr_load_pdptrs(struct vcpu *v, u64 cr3)
 {
@@ -183,8 +186,8 @@ static int write_efer(struct vcpu *v, u64 val)
 }
 
 /**
- * MOV to CR0, 2, 3, 4, 8, XSETBV (EMUL_XCR0) and WRMSR of EFER (EMUL_EFER). 0, or -EFAULT for #GP(0), nothing
- * changed. The vCPU's thread, or its mutex.
+ * MOV to CR0, 2, 3, 4, 8, XSETBV (EMUL_XCR0) and WRMSR of EFER (EMUL_EFER). 0, or -EFAULT for
+ * #GP(0), nothing changed. The vCPU's thread, or its mutex.
  */
 int vcpu_cr_write(struct vcpu *v, unsigned int cr, u64 val)
 {
@@ -214,7 +217,9 @@ u64 vcpu_cr8(struct vcpu *v)
 	return v->lapic ? lapic_cr8(v->lapic) : v->st->cr8;
 }
 
-/** May KVM_SET_SREGS set these together? What no sequence of guest writes could reach is refused. */
+/**
+ * May KVM_SET_SREGS set these together? What no sequence of guest writes could reach is refused.
+ */
 bool cr_set_valid(struct vcpu *v, u64 cr0, u64 cr3, u64 cr4, u64 efer)
 {
 	if (!cr0_valid(cr0) || (cr4 & ~v->priv->cr4_allowed))

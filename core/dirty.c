@@ -2,11 +2,11 @@
 /*
  * dirty.c - KVM_GET_DIRTY_LOG and KVM_CLEAR_DIRTY_LOG.
  *
- * A slot's log is two bitmaps in one allocation: the live one, which any thread that writes guest memory ors into, and
- * a second one under slots_lock, where a snapshot waits until the client has it. After bits were cleared every vCPU
- * must fault on its next write to such a page, so all are driven out of guest mode with a TLB flush before the client
- * gets the snapshot: a write before the flush is in the memory that the client reads afterwards, one behind it is in
- * the next log.
+ * A slot's log is two bitmaps in one allocation: the live one, which any thread that writes guest
+ * memory ors into, and a second one under slots_lock, where a snapshot waits until the client has
+ * it. After bits were cleared every vCPU must fault on its next write to such a page, so all are
+ * driven out of guest mode with a TLB flush before the client gets the snapshot: a write before the
+ * flush is in the memory that the client reads afterwards, one behind it is in the next log.
  */
 #include "ioctl.h"
 
@@ -16,7 +16,10 @@ u64 dirty_bitmap_words(u64 npages)
 	return (npages + 63) / 64;
 }
 
-/** A log for @npages pages, clean, or all set if the client asked for that with the manual mode. NULL: no memory. */
+/**
+ * A log for @npages pages, clean, or all set if the client asked for that with the manual mode.
+ * NULL: no memory.
+ */
 u64 *dirty_bitmap_alloc(struct vm *vm, u64 npages)
 {
 	u64 words = dirty_bitmap_words(npages);
@@ -50,11 +53,13 @@ static int logged_slot(struct vm *vm, u32 id, const struct memslot **out)
 
 static void dirty_flush(struct vm *vm)
 {
-	vm_quiesce(vm, REQ_TLB_FLUSH);	/* core's own writes of guest memory happen in read sections */
+	/* core's own writes of guest memory happen in read sections */
+	vm_quiesce(vm, REQ_TLB_FLUSH);
 }
 
 /**
- * KVM_GET_DIRTY_LOG: copy slot @log->slot's bitmap to @log->dirty_bitmap, and clear it unless in manual mode.
+ * KVM_GET_DIRTY_LOG: copy slot @log->slot's bitmap to @log->dirty_bitmap, and clear it unless in
+ * manual mode.
  * -EINVAL: no such slot number; -ENOENT: slot absent or not logged; -EFAULT: nothing cleared.
  */
 long vm_get_dirty_log(struct vm *vm, struct kvm_dirty_log *log)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * emulate.c - one guest instruction through x86/emul: the emul_ops over a vCPU, and what becomes of each result.
+ * emulate.c - one guest instruction through x86/emul: the emul_ops over a vCPU, and what becomes of
+ * each result.
  */
 #include "private.h"
 
@@ -16,7 +17,7 @@ u8 vcpu_maxphyaddr(struct vcpu *v)
 	return v->priv->maxphyaddr;
 }
 
-/* ---- the ops ---------------------------------------------------------------------------------------------- */
+/* ---- the ops --------------------------------------------------------------------------------- */
 
 static int gp_fault(struct emul *e)
 {
@@ -160,9 +161,12 @@ void vcpu_emulate_init(struct vcpu *v)
 	v->emul.cache = &v->priv->emul_cache;
 }
 
-/* ---- results ---------------------------------------------------------------------------------------------- */
+/* ---- results --------------------------------------------------------------------------------- */
 
-/* KVM's answer to an instruction it does not know: #UD for programs, and for kernels a stop as well. */
+/*
+ * KVM's answer to an instruction it does not know: #UD for programs, and for kernels a stop as
+ * well.
+ */
 static int emulation_failed(struct vcpu *v)
 {
 	static const struct x86_fault ud = { .vector = EXC_UD };
@@ -197,7 +201,10 @@ static int emulation_fault(struct vcpu *v)
 	return 1;
 }
 
-/* #DB traps after the instruction: single-step of the guest or of the client's debugger, breakpoints. */
+/*
+ * #DB traps after the instruction: single-step of the guest or of the client's debugger,
+ * breakpoints.
+ */
 static int debug_trap(struct vcpu *v, u64 dr6, int ret)
 {
 	struct x86_fault f = { .vector = EXC_DB, .dr6 = dr6 };
@@ -228,7 +235,10 @@ static int emulation_done(struct vcpu *v, enum emul_result res)
 	return unlikely(dr6) ? debug_trap(v, dr6, ret) : ret;
 }
 
-/* One instruction with the client's breakpoints in place of the guest's, whose own writes of its registers stay. */
+/*
+ * One instruction with the client's breakpoints in place of the guest's, whose own writes of its
+ * registers stay.
+ */
 static enum emul_result exec_with_breakpoints(struct vcpu *v, bool decoded)
 {
 	const __u64 *bp = v->priv->debug.arch.debugreg;

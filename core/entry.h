@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * entry.h - core's front door, for the glue that owns file descriptors (lib in user space, kmod in the kernel),
- * and what core asks of that glue.
+ * entry.h - core's front door, for the glue that owns file descriptors (lib in user space, kmod in
+ * the kernel), and what core asks of that glue.
  */
 #ifndef CORE_ENTRY_H
 #define CORE_ENTRY_H
 
 #include "../host/types.h"
 
-/* Only names: the kernel's own headers, which glue needs, define many of the x86 constants of hv.h. */
+/*
+ * Only names: the kernel's own headers, which glue needs, define many of the x86 constants of hv.h.
+ */
 struct vm;
 struct vcpu;
 struct vendor_ops;
@@ -18,12 +20,15 @@ struct vendor_ops;
 long core_system_ioctl(u32 nr, u64 arg);
 long core_vm_ioctl(struct vm *vm, u32 nr, u64 arg);
 long core_vcpu_ioctl(struct vcpu *vcpu, u32 nr, u64 arg);
-/* Read from a stats descriptor (GLUE_VM_STATS, GLUE_VCPU_STATS; obj as given to glue_fd_new()): bytes, 0 at the end. */
+/*
+ * Read from a stats descriptor (GLUE_VM_STATS, GLUE_VCPU_STATS; obj as given to glue_fd_new()):
+ * bytes, 0 at the end.
+ */
 long core_stats_read(void *obj, void *buf, size_t n, u64 pos);
 void core_stats_put(void *obj);		/* its last reference is gone */
 
-/* The last reference on a descriptor's object is gone. vcpu: drops its reference on the VM; the vCPU itself stays
- * until the VM dies. */
+/* The last reference on a descriptor's object is gone. vcpu: drops its reference on the VM; the
+ * vCPU itself stays until the VM dies. */
 void core_vm_put(struct vm *vm);
 void core_vcpu_put(struct vcpu *vcpu);
 void core_vm_get(struct vm *vm);
@@ -32,7 +37,10 @@ void core_vm_get(struct vm *vm);
 
 enum glue_kind { GLUE_VM, GLUE_VCPU, GLUE_VM_STATS, GLUE_VCPU_STATS, GLUE_DEVICE };
 
-/* Pages that core and the client's mmap() of a vCPU descriptor share (kvm_run, PIO data, coalesced ring). */
+/*
+ * Pages that core and the client's mmap() of a vCPU descriptor share (kvm_run, PIO data, coalesced
+ * ring).
+ */
 struct glue_shared {
 	void *addr;
 	unsigned long npages;
@@ -41,11 +49,14 @@ struct glue_shared {
 int glue_shared_alloc(struct glue_shared *s, unsigned long npages);
 void glue_shared_free(struct glue_shared *s);
 
-/* A new close-on-exec descriptor for obj; takes over the caller's reference on success. shared: for vCPUs, the pages
- * that mmap() shows. name: as in /proc/PID/fd, "kvm-vcpu:0". fd or -errno. */
+/* A new close-on-exec descriptor for obj; takes over the caller's reference on success. shared: for
+ * vCPUs, the pages that mmap() shows. name: as in /proc/PID/fd, "kvm-vcpu:0". fd or -errno. */
 int glue_fd_new(enum glue_kind kind, void *obj, struct glue_shared *shared, const char *name);
 
-/* True if the calling process (address space) is the one that created the VM: else its ioctls give -EIO. */
+/*
+ * True if the calling process (address space) is the one that created the VM: else its ioctls give
+ * -EIO.
+ */
 bool glue_same_owner(u64 token);
 u64 glue_owner_token(void);
 

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * event.c - the client's view of events: pending exceptions, interrupts and NMIs, machine checks, guest debugging, the
- * signal mask of KVM_RUN. All but vcpu_nmi() with vcpu->mutex held, outside KVM_RUN.
+ * event.c - the client's view of events: pending exceptions, interrupts and NMIs, machine checks,
+ * guest debugging, the signal mask of KVM_RUN. All but vcpu_nmi() with vcpu->mutex held, outside
+ * KVM_RUN.
  */
 #include "ioctl.h"
 
 #define NMI_QUEUE_MAX	2	/* one in service, one latched. SDM 3A 6.7.1 */
 
-/* ---- KVM_GET/SET_VCPU_EVENTS ------------------------------------------------------------------------------ */
+/* ---- KVM_GET/SET_VCPU_EVENTS ----------------------------------------------------------------- */
 
 /* INT3 and INTO: the client need not hear of them, RIP still points at the instruction. */
 static bool exception_is_soft(const struct pending_exception *e)
@@ -109,7 +110,10 @@ static void set_exception(struct vcpu *vcpu, const struct kvm_vcpu_events *ev)
 	e->fault.dr6 = e->has_payload && e->fault.vector == EXC_DB ? e->payload : 0;
 }
 
-/** KVM_SET_VCPU_EVENTS. -EINVAL: unknown flag, payload or triple fault not switched on, no exception's vector, SMM. */
+/**
+ * KVM_SET_VCPU_EVENTS. -EINVAL: unknown flag, payload or triple fault not switched on, no
+ * exception's vector, SMM.
+ */
 long vcpu_set_events(struct vcpu *vcpu, struct kvm_vcpu_events *ev)
 {
 	struct vcpu_priv *p = vcpu->priv;
@@ -144,11 +148,11 @@ long vcpu_set_events(struct vcpu *vcpu, struct kvm_vcpu_events *ev)
 	return 0;
 }
 
-/* ---- KVM_INTERRUPT, KVM_NMI ------------------------------------------------------------------------------- */
+/* ---- KVM_INTERRUPT, KVM_NMI ------------------------------------------------------------------ */
 
 /**
- * KVM_INTERRUPT: queue an external interrupt. -EINVAL: vector; -ENXIO: the PIC is in here and does that; -EEXIST: one
- * is queued already.
+ * KVM_INTERRUPT: queue an external interrupt. -EINVAL: vector; -ENXIO: the PIC is in here and does
+ * that; -EEXIST: one is queued already.
  */
 long vcpu_interrupt(struct vcpu *vcpu, struct kvm_interrupt *irq)
 {
@@ -185,13 +189,16 @@ long vcpu_nmi(struct vcpu *vcpu)
 	return 0;
 }
 
-/* ---- guest debugging -------------------------------------------------------------------------------------- */
+/* ---- guest debugging ------------------------------------------------------------------------- */
 
 #define GUESTDBG_VALID	(KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP | KVM_GUESTDBG_USE_SW_BP | \
 			 KVM_GUESTDBG_USE_HW_BP | KVM_GUESTDBG_INJECT_DB | KVM_GUESTDBG_INJECT_BP | \
 			 KVM_GUESTDBG_BLOCKIRQ)
 
-/** KVM_SET_GUEST_DEBUG. -EINVAL: unknown control bits; -EBUSY: asks to inject while an exception is pending. */
+/**
+ * KVM_SET_GUEST_DEBUG. -EINVAL: unknown control bits; -EBUSY: asks to inject while an exception is
+ * pending.
+ */
 long vcpu_set_guest_debug(struct vcpu *vcpu, struct kvm_guest_debug *dbg)
 {
 	struct vcpu_priv *p = vcpu->priv;
@@ -214,13 +221,15 @@ long vcpu_set_guest_debug(struct vcpu *vcpu, struct kvm_guest_debug *dbg)
 	return 0;
 }
 
-/* ---- machine checks --------------------------------------------------------------------------------------- */
+/* ---- machine checks -------------------------------------------------------------------------- */
 
 #define MCE_BANKS	32
 #define MCE_CAP		(MCG_CTL_P | MCG_SER_P)
 #define MCE_CAP_EXT	0xff0000UL	/* MCG_EXT_CNT */
 
-/** KVM_X86_GET_MCE_CAP_SUPPORTED: bits of IA32_MCG_CAP that KVM_X86_SETUP_MCE takes. SDM 3B 15.3.1.1 */
+/**
+ * KVM_X86_GET_MCE_CAP_SUPPORTED: bits of IA32_MCG_CAP that KVM_X86_SETUP_MCE takes. SDM 3B 15.3.1.1
+ */
 long sys_get_mce_cap(u64 *mcg_cap)
 {
 	*mcg_cap = MCE_CAP;
@@ -249,7 +258,10 @@ long vcpu_setup_mce(struct vcpu *vcpu, u64 *mcg_cap)
 #define MCI_STATUS_UC		(1UL << 61)
 #define MCG_STATUS_MCIP		(1UL << 2)
 
-/** KVM_X86_SET_MCE: log a machine check and, if uncorrected, raise #MC. -EINVAL: bank, or nothing valid to log. */
+/**
+ * KVM_X86_SET_MCE: log a machine check and, if uncorrected, raise #MC. -EINVAL: bank, or nothing
+ * valid to log.
+ */
 long vcpu_set_mce(struct vcpu *vcpu, struct kvm_x86_mce *mce)
 {
 	struct vcpu_priv *p = vcpu->priv;
@@ -285,9 +297,12 @@ long vcpu_set_mce(struct vcpu *vcpu, struct kvm_x86_mce *mce)
 	return 0;
 }
 
-/* ---- KVM_SET_SIGNAL_MASK ---------------------------------------------------------------------------------- */
+/* ---- KVM_SET_SIGNAL_MASK --------------------------------------------------------------------- */
 
-/** KVM_SET_SIGNAL_MASK: the mask during KVM_RUN; a null pointer switches it off. -EINVAL: length is not 8. */
+/**
+ * KVM_SET_SIGNAL_MASK: the mask during KVM_RUN; a null pointer switches it off. -EINVAL: length is
+ * not 8.
+ */
 long vcpu_set_signal_mask(struct vcpu *vcpu, u64 uarg)
 {
 	struct { u32 len; u8 sigset[8]; } a;

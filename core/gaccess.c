@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * gaccess.c - the guest's linear memory as its own instructions see it, for the emulator: page walk with a small
- * cache of translations, memory through the slots, everything else to io.c.
+ * gaccess.c - the guest's linear memory as its own instructions see it, for the emulator: page walk
+ * with a small cache of translations, memory through the slots, everything else to io.c.
  *
  * All functions run on the vCPU's thread inside a read section.
  */
@@ -21,7 +21,7 @@ void gaccess_flush(struct vcpu *v)
 		v->priv->xlate[i].tag = 0;
 }
 
-/* ---- the page walk's view of memory ----------------------------------------------------------------------- */
+/* ---- the page walk's view of memory ---------------------------------------------------------- */
 
 static void *walk_entry(void *ctx, gpa_t gpa)
 {
@@ -100,7 +100,7 @@ int gaccess_translate(struct vcpu *v, gva_t gva, unsigned int access, struct gac
 	return 0;
 }
 
-/* ---- data ------------------------------------------------------------------------------------------------- */
+/* ---- data ------------------------------------------------------------------------------------ */
 
 static unsigned int page_room(gva_t gva, unsigned int len)
 {
@@ -157,7 +157,8 @@ static int write_ram(struct vcpu *v, const struct gaccess *a, const void *buf, u
 {
 	if (unlikely(host_mem_write(a->hva, buf, n)))
 		return mem_error(v);
-	memslot_mark_dirty(a->slot, a->gpa >> HV_PAGE_SHIFT);	/* after the write: see gmem_write() */
+	/* after the write: see gmem_write() */
+	memslot_mark_dirty(a->slot, a->gpa >> HV_PAGE_SHIFT);
 	if (v->vm->vendor->gmem_written)
 		v->vm->vendor->gmem_written(v->vm, a->gpa, n);
 	return 0;
@@ -209,7 +210,8 @@ int gaccess_fetch(struct emul *e, gva_t gva, void *buf, unsigned int len)
 
 		ret = gaccess_translate(v, gva, access, &a);
 		if (ret)
-			return got ? (int)got : ret;	/* the fault counts only if these bytes are needed */
+			/* the fault counts only if these bytes are needed */
+			return got ? (int)got : ret;
 		if (!a.hva)
 			return got ? (int)got : -EIO;	/* code in device memory */
 		if (host_mem_read(a.hva, (u8 *)buf + got, n))
@@ -234,9 +236,12 @@ bool gaccess_is_ram(struct emul *e, gva_t gva, unsigned int len, unsigned int ac
 	return ram;
 }
 
-/* ---- atomics ---------------------------------------------------------------------------------------------- */
+/* ---- atomics --------------------------------------------------------------------------------- */
 
-/* The processor's own, at any alignment but for 16 bytes. True: exchanged; else *old is what was there. */
+/*
+ * The processor's own, at any alignment but for 16 bytes. True: exchanged; else *old is what was
+ * there.
+ */
 static bool host_cas(u64 hva, void *old, const void *new, unsigned int len)
 {
 	bool ok = false;
@@ -300,7 +305,8 @@ int gaccess_cmpxchg(struct emul *e, gva_t gva, void *old, const void *new, unsig
 	ret = gaccess_translate(v, gva, access | WALK_WRITE, &a);
 	if (ret)
 		return ret;
-	/* A device: what the instruction has read from it stands, a second read might not be harmless. */
+	/* A device: what the instruction has read from it stands, a second read might not be
+	 * harmless. */
 	if (!writable_ram(&a))
 		return gaccess_write(e, gva, new, len, access);
 	if (len == 16 && (gva & 15))

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * inject.c - which event the guest sees next: what was interrupted in mid-delivery, exceptions, NMI, interrupts, in
- * this order, with the windows in which each may be taken. SDM 3A 6.7, 6.8, 6.9; AMD's APM 2 8.5 agrees.
+ * inject.c - which event the guest sees next: what was interrupted in mid-delivery, exceptions,
+ * NMI, interrupts, in this order, with the windows in which each may be taken. SDM 3A 6.7, 6.8,
+ * 6.9; AMD's APM 2 8.5 agrees.
  */
 #include "private.h"
 
 /**
- * Make @f pending; it is delivered before the next guest instruction. On the vCPU's thread or with its mutex.
- * Without KVM_CAP_EXCEPTION_PAYLOAD CR2 and DR6 change now, as KVM_GET_VCPU_EVENTS cannot carry them.
+ * Make @f pending; it is delivered before the next guest instruction. On the vCPU's thread or with
+ * its mutex. Without KVM_CAP_EXCEPTION_PAYLOAD CR2 and DR6 change now, as KVM_GET_VCPU_EVENTS
+ * cannot carry them.
  */
 void vcpu_queue_exception(struct vcpu *v, const struct x86_fault *f)
 {
@@ -59,9 +61,12 @@ bool vcpu_has_wakeup_event(struct vcpu *v)
 	return p->interrupt.injected || (v->lapic && lapic_pending(v->lapic) >= 0) || extint_pending(v);
 }
 
-/* ---- delivery --------------------------------------------------------------------------------------------- */
+/* ---- delivery -------------------------------------------------------------------------------- */
 
-/* 0: delivered; EMUL_RETRY: the client has to answer first, *again is set and the event stays; EMUL_SHUTDOWN; <0 */
+/*
+ * 0: delivered; EMUL_RETRY: the client has to answer first, *again is set and the event stays;
+ * EMUL_SHUTDOWN; <0
+ */
 static int deliver(struct vcpu *v, enum event_kind kind, const struct x86_fault *f, bool *again)
 {
 	struct io_state *io = &v->priv->io;
@@ -117,7 +122,10 @@ static int deliver_interrupt(struct vcpu *v, u8 vector, bool soft)
 	return deliver(v, soft ? EVENT_SOFT : EVENT_EXTINT, &f, &v->priv->interrupt.injected);
 }
 
-/* Acknowledge and take the interrupt that comes next: the PIC's before the local APIC's own. -1: gone. */
+/*
+ * Acknowledge and take the interrupt that comes next: the PIC's before the local APIC's own. -1:
+ * gone.
+ */
 static int take_vector(struct vcpu *v)
 {
 	int vector = -1;
@@ -159,8 +167,9 @@ static int inject_begun(struct vcpu *v)
 }
 
 /**
- * Before each entry: deliver at most one event and ask the vendor for the windows that the others need.
- * 0: enter; EMUL_SHUTDOWN: triple fault; EMUL_RETRY: exit to the client, run is filled; -errno.
+ * Before each entry: deliver at most one event and ask the vendor for the windows that the others
+ * need. 0: enter; EMUL_SHUTDOWN: triple fault; EMUL_RETRY: exit to the client, run is filled;
+ * -errno.
  */
 int vcpu_inject_pending(struct vcpu *v)
 {

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * io.c - where port and memory-mapped I/O go: the interrupt controllers and ioeventfds in core, the coalesced ring,
- * or the client as KVM_EXIT_IO and KVM_EXIT_MMIO, and how those complete. The rules are those of Linux's
- * Documentation/virt/kvm/api.rst, section 5 (struct kvm_run).
+ * io.c - where port and memory-mapped I/O go: the interrupt controllers and ioeventfds in core, the
+ * coalesced ring, or the client as KVM_EXIT_IO and KVM_EXIT_MMIO, and how those complete. The rules
+ * are those of Linux's Documentation/virt/kvm/api.rst, section 5 (struct kvm_run).
  *
- * A read that the client must answer stops the emulator before the instruction has changed anything; when the answer
- * is there the instruction runs again and takes it from replay. A write waits until its instruction has retired, so
- * that the client sees the state after it. Outside core's own emulation (collecting unset: a vendor calls the ops
- * from within the guest) what the client must do is refused with -EAGAIN, and the vendor leaves with EXIT_EMULATE.
+ * A read that the client must answer stops the emulator before the instruction has changed
+ * anything; when the answer is there the instruction runs again and takes it from replay. A write
+ * waits until its instruction has retired, so that the client sees the state after it. Outside
+ * core's own emulation (collecting unset: a vendor calls the ops from within the guest) what the
+ * client must do is refused with -EAGAIN, and the vendor leaves with EXIT_EMULATE.
  */
 #include "private.h"
 
@@ -19,7 +20,10 @@ static u8 *pio_data(struct vcpu *v)
 	return (u8 *)v->run + PIO_DATA_OFFSET;
 }
 
-/** Before an instruction. @resumed: it is the one that waited for the client, and its answers are kept. */
+/**
+ * Before an instruction. @resumed: it is the one that waited for the client, and its answers are
+ * kept.
+ */
 void io_begin(struct vcpu *v, bool resumed)
 {
 	struct io_state *io = &v->priv->io;
@@ -35,7 +39,7 @@ void io_begin(struct vcpu *v, bool resumed)
 	}
 }
 
-/* ---- devices in core -------------------------------------------------------------------------------------- */
+/* ---- devices in core ------------------------------------------------------------------------- */
 
 static bool lapic_page(struct vcpu *v, gpa_t gpa)
 {
@@ -66,7 +70,7 @@ static bool core_pio_write(struct vcpu *v, u16 port, void *data, unsigned int si
 	return ioeventfd_write(v->vm, false, port, data, size) || coalesced_write(v, true, port, data, size);
 }
 
-/* ---- memory-mapped ---------------------------------------------------------------------------------------- */
+/* ---- memory-mapped --------------------------------------------------------------------------- */
 
 static unsigned int piece_len(const struct io_state *io)
 {
@@ -99,7 +103,10 @@ static int exit_mmio(struct vcpu *v)
 	return 0;
 }
 
-/* Pieces from io->done on: devices in core take theirs, the first other one is the client's (0); >0: all done. */
+/*
+ * Pieces from io->done on: devices in core take theirs, the first other one is the client's (0);
+ * >0: all done.
+ */
 static int mmio_write_on(struct vcpu *v)
 {
 	struct io_state *io = &v->priv->io;
@@ -114,7 +121,10 @@ static int mmio_write_on(struct vcpu *v)
 	return 1;
 }
 
-/** Read @len bytes (at most 64, in one page) of device memory. 0; -EAGAIN: the client has to; -EIO: too much. */
+/**
+ * Read @len bytes (at most 64, in one page) of device memory. 0; -EAGAIN: the client has to; -EIO:
+ * too much.
+ */
 int io_mmio_read(struct vcpu *v, gva_t gva, gpa_t gpa, void *buf, unsigned int len)
 {
 	struct io_state *io = &v->priv->io;
@@ -133,7 +143,8 @@ int io_mmio_read(struct vcpu *v, gva_t gva, gpa_t gpa, void *buf, unsigned int l
 	if (!io->collecting || io->queued != QUEUED_NONE)
 		return -EAGAIN;
 	if (pos < io->nr_replay)
-		io->nr_replay = pos;	/* not the access that was answered: the client changed registers */
+		/* not the access that was answered: the client changed registers */
+		io->nr_replay = pos;
 	if (io->nr_replay == ARRAY_SIZE(io->replay))
 		return -EIO;
 	io->want = WANT_MMIO_READ;
@@ -162,7 +173,8 @@ int io_mmio_write(struct vcpu *v, gpa_t gpa, const void *buf, unsigned int len)
 		host_memcpy(io->data, buf, len);
 		return 0;
 	}
-	/* The second page of the same access; any other second write has to wait for the next run (REP). */
+	/* The second page of the same access; any other second write has to wait for the next run
+	 * (REP). */
 	if (io->queued == QUEUED_MMIO && io->len == io->first_len && !(gpa & ~HV_PAGE_MASK) &&
 	    !((io->gpa[0] + io->len) & ~HV_PAGE_MASK) && io->len + len <= sizeof(io->data)) {
 		io->gpa[1] = gpa;
@@ -173,7 +185,7 @@ int io_mmio_write(struct vcpu *v, gpa_t gpa, const void *buf, unsigned int len)
 	return -EAGAIN;
 }
 
-/* ---- ports ------------------------------------------------------------------------------------------------ */
+/* ---- ports ----------------------------------------------------------------------------------- */
 
 static int exit_pio(struct vcpu *v)
 {
@@ -255,7 +267,7 @@ int io_port_out(struct emul *e, u16 port, unsigned int size, const void *data, u
 	return 0;
 }
 
-/* ---- instruction done, instruction stopped, client done --------------------------------------------------- */
+/* ---- instruction done, instruction stopped, client done -------------------------------------- */
 
 int io_retire(struct vcpu *v)
 {
@@ -297,7 +309,10 @@ int io_stop(struct vcpu *v)
 	}
 }
 
-/* A piece of a read has come. >0: the instruction may run again; 0: the next piece is with the client. */
+/*
+ * A piece of a read has come. >0: the instruction may run again; 0: the next piece is with the
+ * client.
+ */
 static int mmio_read_on(struct vcpu *v)
 {
 	struct io_state *io = &v->priv->io;
@@ -314,8 +329,8 @@ static int mmio_read_on(struct vcpu *v)
 	return 1;
 }
 
-/** The client has done what the last exit asked for. >0: done, *@resume tells if the instruction is to run again;
- * 0: exit once more. In a read section. */
+/** The client has done what the last exit asked for. >0: done, *@resume tells if the instruction is
+ * to run again; 0: exit once more. In a read section. */
 int io_complete(struct vcpu *v, bool *resume)
 {
 	struct vcpu_priv *p = v->priv;

@@ -2,9 +2,10 @@
 /*
  * ioctl.c - from an ioctl number to its handler.
  *
- * Each class of descriptor has a table. A row is found by the whole 32-bit number, because the low byte is used more
- * than once with another direction or size. The number also says how many bytes to copy in and out; an INPUT row
- * belongs to one of the few whose number claims the wrong direction.
+ * Each class of descriptor has a table. A row is found by the whole 32-bit number, because the low
+ * byte is used more than once with another direction or size. The number also says how many bytes
+ * to copy in and out; an INPUT row belongs to one of the few whose number claims the wrong
+ * direction.
  */
 #include "ioctl.h"
 
@@ -28,8 +29,9 @@ struct ioctl_row {
 };
 
 /*
- * The rows, by the handler's shape: NONE(obj), VALUE(obj, number or pointer that it reads itself), STRUCT(obj, copy),
- * INPUT(obj, copy), LIST(obj, copy of the header, its address). System handlers have no obj.
+ * The rows, by the handler's shape: NONE(obj), VALUE(obj, number or pointer that it reads itself),
+ * STRUCT(obj, copy), INPUT(obj, copy), LIST(obj, copy of the header, its address). System handlers
+ * have no obj.
  */
 #define SYS_ROWS(NONE, VALUE, STRUCT, INPUT, LIST)							\
 	VALUE(KVM_GET_API_VERSION, sys_get_api_version)							\
@@ -114,9 +116,12 @@ struct ioctl_row {
 	STRUCT(KVM_X86_SET_MCE, vcpu_set_mce, struct kvm_x86_mce)					\
 	NONE(KVM_GET_STATS_FD, vcpu_get_stats_fd)
 
-/* ---- handlers too small for a file ------------------------------------------------------------------------- */
+/* ---- handlers too small for a file ----------------------------------------------------------- */
 
-/** KVM_SET_TSS_ADDR: three pages for VT-x's real mode; vendors that need none ignore it. -EINVAL: above 4 GiB. */
+/**
+ * KVM_SET_TSS_ADDR: three pages for VT-x's real mode; vendors that need none ignore it. -EINVAL:
+ * above 4 GiB.
+ */
 static long vm_set_tss_addr(struct vm *vm, u64 addr)
 {
 	if (addr > 0x100000000UL - 3 * HV_PAGE_SIZE)
@@ -177,7 +182,7 @@ static long vcpu_get_xsave2(struct vcpu *vcpu, struct kvm_xsave *x)
 	return vcpu_get_xsave(vcpu, x);
 }
 
-/* ---- tables ------------------------------------------------------------------------------------------------ */
+/* ---- tables ---------------------------------------------------------------------------------- */
 
 /* One wrapper a row, so that each handler is called with its own types. */
 #define WRAP_NONE(nr, f)	static long do_##f(void *o, void *a, u64 u) { return f((OBJ *)o); }
@@ -217,7 +222,7 @@ static const struct ioctl_row *row_find(const struct ioctl_row *table, unsigned 
 	return NULL;
 }
 
-/* ---- the argument's way in and out ------------------------------------------------------------------------- */
+/* ---- the argument's way in and out ----------------------------------------------------------- */
 
 static long call_with(const struct ioctl_row *row, void *obj, void *buf, u64 uarg)
 {
@@ -260,7 +265,7 @@ static long call(const struct ioctl_row *row, void *obj, u64 uarg)
 	return ret;
 }
 
-/* ---- the doors --------------------------------------------------------------------------------------------- */
+/* ---- the doors ------------------------------------------------------------------------------- */
 
 long core_system_ioctl(u32 nr, u64 arg)
 {

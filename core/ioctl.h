@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * ioctl.h - the typed handlers behind the tables in ioctl.c, by file. Each returns >= 0 or -errno and leaves the
- * object as it was when it fails. Handlers of a vCPU run with its mutex held and outside KVM_RUN.
+ * ioctl.h - the typed handlers behind the tables in ioctl.c, by file. Each returns >= 0 or -errno
+ * and leaves the object as it was when it fails. Handlers of a vCPU run with its mutex held and
+ * outside KVM_RUN.
  *
- * A handler's argument has been copied in (and is copied out after success) as the number's direction says. uarg is
- * the caller's pointer, for what follows a header of variable length and for answers that go with an error.
+ * A handler's argument has been copied in (and is copied out after success) as the number's
+ * direction says. uarg is the caller's pointer, for what follows a header of variable length and
+ * for answers that go with an error.
  */
 #ifndef CORE_IOCTL_H
 #define CORE_IOCTL_H

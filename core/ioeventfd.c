@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * ioeventfd.c - KVM_IOEVENTFD: a guest's write to a port or MMIO address signals an eventfd instead of an exit.
+ * ioeventfd.c - KVM_IOEVENTFD: a guest's write to a port or MMIO address signals an eventfd instead
+ * of an exit.
  *
- * Each bus is an immutable table, sorted by address; writers replace it, vCPUs look into it from their read section.
+ * Each bus is an immutable table, sorted by address; writers replace it, vCPUs look into it from
+ * their read section.
  */
 #include "ioctl.h"
 
@@ -71,7 +73,9 @@ static bool ioeventfd_same(const struct ioeventfd *a, const struct ioeventfd *b)
 	       (a->wildcard || a->datamatch == b->datamatch) && host_eventfd_same(a->event, b->event);
 }
 
-/* irq_lock held. Replace the bus by one without entry skip (if below nr) and with in (if not NULL). */
+/*
+ * irq_lock held. Replace the bus by one without entry skip (if below nr) and with in (if not NULL).
+ */
 static int bus_replace(struct vm *vm, struct ioeventfd_bus **where, u32 skip, const struct ioeventfd *in)
 {
 	struct ioeventfd_bus *old = *where, *new;
@@ -129,8 +133,9 @@ static int ioeventfd_deassign(struct vm *vm, struct ioeventfd_bus **where, const
 }
 
 /**
- * KVM_IOEVENTFD. -EINVAL: flags, length not 0, 1, 2, 4 or 8, a value to match with length 0, wrap-around, not an
- * eventfd; -EBADF; -EEXIST: one write could hit two; -ENOENT: nothing to take away; -ENOSPC: too many; -ENOMEM.
+ * KVM_IOEVENTFD. -EINVAL: flags, length not 0, 1, 2, 4 or 8, a value to match with length 0,
+ * wrap-around, not an eventfd; -EBADF; -EEXIST: one write could hit two; -ENOENT: nothing to take
+ * away; -ENOSPC: too many; -ENOMEM.
  */
 long vm_ioeventfd(struct vm *vm, struct kvm_ioeventfd *a)
 {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * irq.c - ioctls of the interrupt controllers: checks and order of creation here, the machines in irqchip/.
+ * irq.c - ioctls of the interrupt controllers: checks and order of creation here, the machines in
+ * irqchip/.
  */
 #include "ioctl.h"
 
@@ -26,7 +27,10 @@ static int irqchip_new(struct vm *vm, bool split, unsigned int pins)
 	return 0;
 }
 
-/** KVM_CREATE_IRQCHIP: PIC pair, I/O APIC, and a local APIC for each vCPU to come. -EEXIST; -EINVAL: vCPUs exist. */
+/**
+ * KVM_CREATE_IRQCHIP: PIC pair, I/O APIC, and a local APIC for each vCPU to come. -EEXIST; -EINVAL:
+ * vCPUs exist.
+ */
 long vm_create_irqchip(struct vm *vm)
 {
 	int ret;
@@ -42,7 +46,10 @@ long vm_create_irqchip(struct vm *vm)
 	return ret;
 }
 
-/** KVM_CAP_SPLIT_IRQCHIP: local APICs only. -EINVAL: too many @pins; -EEXIST: there are controllers or vCPUs. */
+/**
+ * KVM_CAP_SPLIT_IRQCHIP: local APICs only. -EINVAL: too many @pins; -EEXIST: there are controllers
+ * or vCPUs.
+ */
 int vm_split_irqchip(struct vm *vm, u64 pins)
 {
 	int ret;
@@ -99,7 +106,10 @@ long vm_set_irqchip(struct vm *vm, struct kvm_irqchip *chip)
 	return ret ? ret : irqchip_set(vm->irqchip, chip);
 }
 
-/** KVM_SET_GSI_ROUTING: replace the table. -EINVAL: no controllers in here, too many or bad entries; nothing changed. */
+/**
+ * KVM_SET_GSI_ROUTING: replace the table. -EINVAL: no controllers in here, too many or bad entries;
+ * nothing changed.
+ */
 long vm_set_gsi_routing(struct vm *vm, struct kvm_irq_routing *r, u64 uarg)
 {
 	struct irqchip *c = vm_irqchip(vm);
@@ -128,7 +138,7 @@ long vm_signal_msi(struct vm *vm, struct kvm_msi *msi)
 	return irqchip_send_msi(c, msi->address_lo | (u64)msi->address_hi << 32, msi->data);
 }
 
-/* ---- 8254 ------------------------------------------------------------------------------------------------- */
+/* ---- 8254 ------------------------------------------------------------------------------------ */
 
 static long pit_new(struct vm *vm, u32 flags)
 {
@@ -209,7 +219,7 @@ long vm_reinject_control(struct vm *vm, struct kvm_reinject_control *ctl)
 	return c ? pit_reinject(c, ctl->pit_reinject) : -ENXIO;
 }
 
-/* ---- local APIC ------------------------------------------------------------------------------------------- */
+/* ---- local APIC ------------------------------------------------------------------------------ */
 
 /** KVM_GET_LAPIC. -EINVAL: the APIC is the client's. */
 long vcpu_get_lapic(struct vcpu *vcpu, struct kvm_lapic_state *s)

@@ -2,8 +2,9 @@
 /*
  * irqfd.c - KVM_IRQFD: an eventfd's signal raises a GSI.
  *
- * An edge irqfd pulses the line. A resampling one (KVM_IRQFD_FLAG_RESAMPLE) raises it; the EOI lets the controllers
- * lower it (they do that themselves, irqchip.h) and we signal the second eventfd, so that the device may raise it again.
+ * An edge irqfd pulses the line. A resampling one (KVM_IRQFD_FLAG_RESAMPLE) raises it; the EOI lets
+ * the controllers lower it (they do that themselves, irqchip.h) and we signal the second eventfd,
+ * so that the device may raise it again.
  */
 #include "ioctl.h"
 
@@ -16,7 +17,10 @@ struct irqfd {
 	struct host_eventfd_watch *watch;
 };
 
-/* On a host thread, each time the eventfd was signalled. The route is looked up now, not when the irqfd was made. */
+/*
+ * On a host thread, each time the eventfd was signalled. The route is looked up now, not when the
+ * irqfd was made.
+ */
 static void irqfd_fire(void *arg)
 {
 	struct irqfd *f = arg;
@@ -29,7 +33,10 @@ static void irqfd_fire(void *arg)
 	}
 }
 
-/** A level-triggered GSI was acknowledged: notify every device that shares it. Any thread, no irqchip lock held. */
+/**
+ * A level-triggered GSI was acknowledged: notify every device that shares it. Any thread, no
+ * irqchip lock held.
+ */
 void irqfd_gsi_eoi(struct vm *vm, u32 gsi)
 {
 	struct vm_priv *p = vm->priv;
@@ -117,7 +124,8 @@ static int irqfd_assign(struct vm *vm, const struct kvm_irqfd *a)
 		goto err_unlock;
 	if (f->resample)
 		resampler_add(p, f);
-	ret = host_eventfd_watch(f->event, irqfd_fire, f, &f->watch);	/* a pending count fires at once */
+	/* a pending count fires at once */
+	ret = host_eventfd_watch(f->event, irqfd_fire, f, &f->watch);
 	if (ret)
 		goto err_resampler;
 	f->next = p->irqfds;
@@ -170,7 +178,8 @@ static int irqfd_deassign(struct vm *vm, const struct kvm_irqfd *a)
 }
 
 /**
- * KVM_IRQFD. -EINVAL: unknown flags, no controllers in here, resampling with a split irqchip, not an eventfd;
+ * KVM_IRQFD. -EINVAL: unknown flags, no controllers in here, resampling with a split irqchip, not
+ * an eventfd;
  * -EBADF; -EBUSY: the eventfd is in use as an irqfd of this VM; -ENOMEM.
  */
 long vm_irqfd(struct vm *vm, struct kvm_irqfd *a)

@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * memslot.c - guest physical memory: the table of slots, KVM_SET_USER_MEMORY_REGION, and access to guest memory.
+ * memslot.c - guest physical memory: the table of slots, KVM_SET_USER_MEMORY_REGION, and access to
+ * guest memory.
  *
- * A table is immutable once published. A change builds a new table, publishes it, drives every vCPU out of guest
- * mode so that it drops what it cached, waits for readers of the old table, and frees that. Only then the ioctl
- * returns, so the client may unmap or reuse the memory of a deleted slot at once.
+ * A table is immutable once published. A change builds a new table, publishes it, drives every vCPU
+ * out of guest mode so that it drops what it cached, waits for readers of the old table, and frees
+ * that. Only then the ioctl returns, so the client may unmap or reuse the memory of a deleted slot
+ * at once.
  */
 #include "ioctl.h"
 
 #define SLOT_MAX_PAGES	((1UL << 31) - 1)
-/* Architectural limit of guest-physical addresses, SDM 3A 4.1.4; a guest's own CPUID may say less. */
+/*
+ * Architectural limit of guest-physical addresses, SDM 3A 4.1.4; a guest's own CPUID may say less.
+ */
 #define GFN_LIMIT	(1UL << (52 - HV_PAGE_SHIFT))
 /* End of the lower half of a 64-bit process's addresses: no slot lies above. */
 #define HVA_LIMIT	((1UL << 47) - HV_PAGE_SIZE)
@@ -21,7 +25,8 @@ static struct memslots *memslots_alloc(u32 nr)
 
 struct memslots *vm_memslots(struct vm *vm, unsigned int as)
 {
-	return host_load_acquire(&vm->memslots[as]);	/* pairs with the release in memslots_publish() */
+	/* pairs with the release in memslots_publish() */
+	return host_load_acquire(&vm->memslots[as]);
 }
 
 /** Give @vm its empty tables. 0 or -ENOMEM. */
@@ -175,7 +180,7 @@ int gmem_write(struct vm *vm, gpa_t gpa, const void *buf, size_t len)
 	return ret;
 }
 
-/* ---- KVM_SET_USER_MEMORY_REGION --------------------------------------------------------------------------- */
+/* ---- KVM_SET_USER_MEMORY_REGION -------------------------------------------------------------- */
 
 enum slot_change { SLOT_NONE, SLOT_ADD, SLOT_DELETE, SLOT_MOVE, SLOT_FLAGS };
 
@@ -235,10 +240,12 @@ static int memslot_check(struct vm *vm, const struct memslots *slots, const stru
 /* Make new the table that everybody sees and old nobody's. */
 static void memslots_publish(struct vm *vm, unsigned int as, struct memslots *new, gfn_t first, u64 npages)
 {
-	host_store_release(&vm->memslots[as], new);	/* pairs with the acquire in vm_memslots() */
+	/* pairs with the acquire in vm_memslots() */
+	host_store_release(&vm->memslots[as], new);
 	if (vm->vendor->memslots_changed)
 		vm->vendor->memslots_changed(vm, first, npages);
-	/* A vCPU inside enter() is a reader for as long as it stays there, so it is kicked out before the wait. */
+	/* A vCPU inside enter() is a reader for as long as it stays there, so it is kicked out
+	 * before the wait. */
 	vm_quiesce(vm, REQ_TLB_FLUSH);
 	host_fetch_add(&vm->priv->stat_slot_changes, 1);
 }
@@ -263,7 +270,10 @@ static void memslots_copy(struct memslots *dst, const struct memslots *src, u32 
 	dst->generation = src->generation + 1;
 }
 
-/* slots_lock held; change is memslot_check()'s answer and not SLOT_NONE. All or nothing: 0 or -ENOMEM. */
+/*
+ * slots_lock held; change is memslot_check()'s answer and not SLOT_NONE. All or nothing: 0 or
+ * -ENOMEM.
+ */
 static int memslot_commit(struct vm *vm, unsigned int as, const struct kvm_userspace_memory_region *r,
 			  enum slot_change change)
 {
@@ -300,10 +310,11 @@ static int memslot_commit(struct vm *vm, unsigned int as, const struct kvm_users
 }
 
 /**
- * KVM_SET_USER_MEMORY_REGION: add, delete (size 0), move (other guest address) or re-flag slot @r->slot.
+ * KVM_SET_USER_MEMORY_REGION: add, delete (size 0), move (other guest address) or re-flag slot
+ * @r->slot.
  * -EINVAL: misaligned, out of range, unknown flag, resized, changed host address or KVM_MEM_READONLY of a live slot,
- * deletion of an absent one, no such slot number or address space. -EEXIST: overlaps another slot. -ENOMEM.
- * May sleep; not from a vCPU thread inside KVM_RUN.
+ * deletion of an absent one, no such slot number or address space. -EEXIST: overlaps another slot.
+ * -ENOMEM. May sleep; not from a vCPU thread inside KVM_RUN.
  */
 int vm_set_memory_region(struct vm *vm, const struct kvm_userspace_memory_region *r)
 {

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * msr.c - model-specific registers by the table x86/arch/msr.def, for the guest's RDMSR and WRMSR and for the client's
- * KVM_GET_MSRS and KVM_SET_MSRS, and the rule that keeps the vCPUs' time stamp counters together.
+ * msr.c - model-specific registers by the table x86/arch/msr.def, for the guest's RDMSR and WRMSR
+ * and for the client's KVM_GET_MSRS and KVM_SET_MSRS, and the rule that keeps the vCPUs' time stamp
+ * counters together.
  *
- * Getters and setters: index within the VM's MSRs, host for the client's calls; 0 or -EINVAL, which is #GP(0) for the
- * guest. vcpu->mutex held.
+ * Getters and setters: index within the VM's MSRs, host for the client's calls; 0 or -EINVAL, which
+ * is #GP(0) for the guest. vcpu->mutex held.
  */
 #include "private.h"
 #include "../x86/policy/cpuid.h"
@@ -14,7 +15,7 @@ static bool guest_bit(struct vcpu *v, u32 leaf, enum cpuid_reg reg, unsigned int
 	return policy_bit(v->priv->cpuid, v->priv->nr_cpuid, leaf, 0, reg, bit);
 }
 
-/* ---- time stamp counter ----------------------------------------------------------------------------------- */
+/* ---- time stamp counter ---------------------------------------------------------------------- */
 
 u64 vcpu_guest_tsc(struct vcpu *v)
 {
@@ -36,8 +37,9 @@ static void tsc_offset_set(struct vcpu *v, u64 offset)
 }
 
 /**
- * The client writes the TSC (or a vCPU is created: 0). A value within a second of where another vCPU's counter would
- * be now means "the same as there": clients restore vCPUs one after another, and guests need equal counters.
+ * The client writes the TSC (or a vCPU is created: 0). A value within a second of where another
+ * vCPU's counter would be now means "the same as there": clients restore vCPUs one after another,
+ * and guests need equal counters.
  */
 void tsc_synchronize(struct vcpu *v, u64 val)
 {
@@ -124,7 +126,7 @@ static int set_tsc_aux(struct vcpu *v, u32 index, u64 val, bool host)
 	return 0;
 }
 
-/* ---- local APIC, EFER ------------------------------------------------------------------------------------- */
+/* ---- local APIC, EFER ------------------------------------------------------------------------ */
 
 static int get_apic_base(struct vcpu *v, u32 index, u64 *val, bool host)
 {
@@ -163,7 +165,7 @@ static int set_efer(struct vcpu *v, u32 index, u64 val, bool host)
 	return vcpu_cr_write(v, EMUL_EFER, val) ? -EINVAL : 0;
 }
 
-/* ---- memory types ----------------------------------------------------------------------------------------- */
+/* ---- memory types ---------------------------------------------------------------------------- */
 
 /* UC, WC, WT, WP, WB; PAT adds UC-. SDM 3A 11.11.2.1, 11.12.2 */
 static bool memory_type_ok(u64 type, bool pat)
@@ -259,7 +261,7 @@ static int set_pat(struct vcpu *v, u32 index, u64 val, bool host)
 	return 0;
 }
 
-/* ---- machine checks --------------------------------------------------------------------------------------- */
+/* ---- machine checks -------------------------------------------------------------------------- */
 
 static int get_mcg_cap(struct vcpu *v, u32 index, u64 *val, bool host)
 {
@@ -306,7 +308,8 @@ static int set_mce_bank(struct vcpu *v, u32 index, u64 val, bool host)
 
 	if (i >= (v->priv->mcg_cap & MCG_BANKS) * 4 || i >= ARRAY_SIZE(v->priv->mce_banks))
 		return -EINVAL;
-	/* CTL takes all or nothing; but old Linux clears bit 10 of bank 4 and some clear bit 0. SDM 3B 16.3.2.1 */
+	/* CTL takes all or nothing; but old Linux clears bit 10 of bank 4 and some clear bit 0. SDM
+	 * 3B 16.3.2.1 */
 	if ((i & 3) == 0 && val && (val | BIT(10) | 1) != ~0UL)
 		return -EINVAL;
 	/* STATUS can only be cleared, but where AMD's McStatusWrEn says otherwise */
@@ -316,7 +319,7 @@ static int set_mce_bank(struct vcpu *v, u32 index, u64 val, bool host)
 	return 0;
 }
 
-/* ---- model and platform ----------------------------------------------------------------------------------- */
+/* ---- model and platform ---------------------------------------------------------------------- */
 
 static int get_feature_control(struct vcpu *v, u32 index, u64 *val, bool host)
 {
@@ -481,7 +484,7 @@ static int set_hwcr(struct vcpu *v, u32 index, u64 val, bool host)
 	return 0;
 }
 
-/* ---- paravirtual ------------------------------------------------------------------------------------------ */
+/* ---- paravirtual ----------------------------------------------------------------------------- */
 
 static bool pv_allowed(struct vcpu *v, unsigned int bit, bool host)
 {
@@ -555,7 +558,7 @@ static int set_poll_control(struct vcpu *v, u32 index, u64 val, bool host)
 	return 0;
 }
 
-/* ---- by the table ----------------------------------------------------------------------------------------- */
+/* ---- by the table ---------------------------------------------------------------------------- */
 
 #define CHECK_ANY	0
 #define CHECK_CANON	1
@@ -678,9 +681,12 @@ int msr_feature_get(u32 index, u64 *val)
 	}
 }
 
-/* ---- the guest's instructions ----------------------------------------------------------------------------- */
+/* ---- the guest's instructions ---------------------------------------------------------------- */
 
-/* An access that the client wants to see (KVM_CAP_X86_USER_SPACE_MSR). -EAGAIN: run is filled; -EFAULT: it does not */
+/*
+ * An access that the client wants to see (KVM_CAP_X86_USER_SPACE_MSR). -EAGAIN: run is filled;
+ * -EFAULT: it does not
+ */
 static int client_msr(struct vcpu *v, u32 index, u64 data, bool write, u64 reason)
 {
 	struct kvm_run *run = v->run;
@@ -688,7 +694,8 @@ static int client_msr(struct vcpu *v, u32 index, u64 data, bool write, u64 reaso
 	if (!(v->vm->priv->user_space_msr_mask & reason))
 		return -EFAULT;
 	if (!v->priv->io.collecting)
-		return -EAGAIN;		/* a vendor inside the guest: it comes again by EXIT_EMULATE */
+		/* a vendor inside the guest: it comes again by EXIT_EMULATE */
+		return -EAGAIN;
 	v->priv->msr_exit.pending = true;
 	v->priv->msr_exit.write = write;
 	v->priv->msr_exit.index = index;

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * policy.c - ioctls with lists of CPUID leaves and MSRs. A list is copied in as a whole, worked on, copied out.
+ * policy.c - ioctls with lists of CPUID leaves and MSRs. A list is copied in as a whole, worked on,
+ * copied out.
  */
 #include "ioctl.h"
 
 #define MSRS_MAX	256	/* exclusive: KVM_GET_MSRS and KVM_SET_MSRS take fewer */
 
-/* ---- CPUID ------------------------------------------------------------------------------------------------ */
+/* ---- CPUID ----------------------------------------------------------------------------------- */
 
 /** KVM_GET_SUPPORTED_CPUID. -E2BIG: the list is longer than nent. */
 long sys_get_supported_cpuid(struct kvm_cpuid2 *c, u64 uarg)
@@ -36,7 +37,9 @@ out:
 	return ret;
 }
 
-/** KVM_SET_CPUID2. -E2BIG: over 256 entries; -EINVAL: refused, or a change after the first KVM_RUN. */
+/**
+ * KVM_SET_CPUID2. -E2BIG: over 256 entries; -EINVAL: refused, or a change after the first KVM_RUN.
+ */
 long vcpu_ioctl_set_cpuid2(struct vcpu *vcpu, struct kvm_cpuid2 *c, u64 uarg)
 {
 	struct kvm_cpuid_entry2 *e;
@@ -54,7 +57,10 @@ long vcpu_ioctl_set_cpuid2(struct vcpu *vcpu, struct kvm_cpuid2 *c, u64 uarg)
 	return ret;
 }
 
-/** KVM_GET_CPUID2, with what changes at run time as CPUID would say now. -E2BIG, and the right nent: too small. */
+/**
+ * KVM_GET_CPUID2, with what changes at run time as CPUID would say now. -E2BIG, and the right nent:
+ * too small.
+ */
 long vcpu_ioctl_get_cpuid2(struct vcpu *vcpu, struct kvm_cpuid2 *c, u64 uarg)
 {
 	u32 nr = vcpu->priv->nr_cpuid, room = c->nent, i;
@@ -77,7 +83,7 @@ long vcpu_ioctl_get_cpuid2(struct vcpu *vcpu, struct kvm_cpuid2 *c, u64 uarg)
 	return 0;
 }
 
-/* ---- MSRs ------------------------------------------------------------------------------------------------- */
+/* ---- MSRs ------------------------------------------------------------------------------------ */
 
 static long get_index_list(struct kvm_msr_list *l, u64 uarg, u32 (*list)(u32 *out, u32 max))
 {
@@ -111,7 +117,10 @@ long sys_get_msr_feature_index_list(struct kvm_msr_list *l, u64 uarg)
 	return get_index_list(l, uarg, msr_feature_list);
 }
 
-/* Copy the entries in, apply op to each until one fails, copy them out if asked. Entries done, or -errno. */
+/*
+ * Copy the entries in, apply op to each until one fails, copy them out if asked. Entries done, or
+ * -errno.
+ */
 static long msrs_io(void *obj, const struct kvm_msrs *m, u64 uarg, int (*op)(void *obj, struct kvm_msr_entry *e),
 		    bool out)
 {
@@ -165,13 +174,18 @@ static int op_set(void *vcpu, struct kvm_msr_entry *e)
 	return msr_set(vcpu, e->index, e->data, true);
 }
 
-/** KVM_GET_MSRS on the system descriptor: feature MSRs. How many were read; -E2BIG: 256 or more asked for. */
+/**
+ * KVM_GET_MSRS on the system descriptor: feature MSRs. How many were read; -E2BIG: 256 or more
+ * asked for.
+ */
 long sys_get_msrs(struct kvm_msrs *m, u64 uarg)
 {
 	return msrs_io(NULL, m, uarg, op_feature, true);
 }
 
-/** KVM_GET_MSRS. How many were read, up to the first that cannot be; -E2BIG: 256 or more asked for. */
+/**
+ * KVM_GET_MSRS. How many were read, up to the first that cannot be; -E2BIG: 256 or more asked for.
+ */
 long vcpu_get_msrs(struct vcpu *vcpu, struct kvm_msrs *m, u64 uarg)
 {
 	return msrs_io(vcpu, m, uarg, op_get, true);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
-/* private.h - what the files of core share among themselves; nobody else includes it (vendors use hv.h). */
+/*
+ * private.h - what the files of core share among themselves; nobody else includes it (vendors use
+ * hv.h).
+ */
 #ifndef CORE_PRIVATE_H
 #define CORE_PRIVATE_H
 
@@ -14,20 +17,24 @@
 #define HV_VCPU_MMAP_PAGES	3
 
 /*
- * Port and memory-mapped I/O of the instruction being emulated; core/io.c. Reads that only the client can answer make
- * the emulator stop; the instruction runs again when the answer is there, and finds it in replay. Writes are queued
- * until the instruction has retired.
+ * Port and memory-mapped I/O of the instruction being emulated; core/io.c. Reads that only the
+ * client can answer make the emulator stop; the instruction runs again when the answer is there,
+ * and finds it in replay. Writes are queued until the instruction has retired.
  */
 enum io_want { WANT_NONE, WANT_MMIO_READ, WANT_PIO_IN, WANT_MSR };
 enum io_queued { QUEUED_NONE, QUEUED_MMIO, QUEUED_PIO };
 struct io_state {
-	bool pending;			/* an exit is with the client; complete at the next KVM_RUN */
+	/* an exit is with the client; complete at the next KVM_RUN */
+	bool pending;
 	bool is_mmio, is_write;
-	bool collecting;		/* core runs the emulator: writes may be queued, reads may stop it */
-	bool delivering;		/* the exit came up while an event was delivered, not in an instruction */
+	/* core runs the emulator: writes may be queued, reads may stop it */
+	bool collecting;
+	/* the exit came up while an event was delivered, not in an instruction */
+	bool delivering;
 	bool mem_error;			/* host memory behind a slot was not there */
 	bool pio_ready;			/* the answer to IN is in the data page */
-	bool step_exit;			/* KVM_EXIT_DEBUG for single-step is due once the pending exit completes */
+	/* KVM_EXIT_DEBUG for single-step is due once the pending exit completes */
+	bool step_exit;
 	u8 want;			/* enum io_want: what the emulator stopped for */
 	u8 queued;			/* enum io_queued */
 	u64 rip;			/* of the instruction that waits for an answer */
@@ -101,9 +108,11 @@ struct vcpu_priv {
 	u64 tsc_written;		/* last value the host wrote, for tsc_synchronize() */
 	u64 steal_wall, steal_last, steal_accum;	/* pv_steal_update() */
 
-	u64 apic_base;			/* IA32_APIC_BASE as the client keeps it, without in-kernel APIC */
+	/* IA32_APIC_BASE as the client keeps it, without in-kernel APIC */
+	u64 apic_base;
 	int extint_vector;		/* split irqchip: KVM_INTERRUPT's vector, -1 none */
-	u64 eoi_exit[4];		/* split irqchip: vectors to report by KVM_EXIT_IOAPIC_EOI; atomic bits */
+	/* split irqchip: vectors to report by KVM_EXIT_IOAPIC_EOI; atomic bits */
+	u64 eoi_exit[4];
 	u32 last_slot;			/* index of the memory slot hit last; any value is safe */
 
 	/* caps per vCPU and signal mask */
@@ -127,7 +136,8 @@ struct vm_priv {
 	u32 refs;			/* descriptors; atomic */
 	u64 owner;			/* glue_owner_token() of the creator */
 	u32 serial;			/* for names in statistics */
-	u64 supported_xcr0;		/* state components that CPUID leaf 0xd offers on this host */
+	/* state components that CPUID leaf 0xd offers on this host */
+	u64 supported_xcr0;
 	/* capabilities switched on by KVM_ENABLE_CAP */
 	bool exception_payload, triple_fault_event, manual_dirty_log, msr_platform_info;
 	u64 manual_dirty_flags, x2apic_api, user_space_msr_mask;
@@ -144,11 +154,13 @@ struct vm_priv {
 	struct host_spinlock tsc_lock;		/* clock_ref_* above and tsc_last_* below */
 	/* the last host write of a TSC, for tsc_synchronize() */
 	u64 tsc_last_write, tsc_last_offset, tsc_last_ns;
-	struct host_mutex irq_lock;		/* writers of irqfds, ioeventfds, coalesced zones, MSR filter */
+	/* writers of irqfds, ioeventfds, coalesced zones, MSR filter */
+	struct host_mutex irq_lock;
 	struct host_spinlock resample_lock;	/* the list of resampling irqfds, for EOIs */
 	struct irqfd *resamplers;
 	struct irqfd *irqfds;
-	struct ioeventfd_bus *ioeventfds[2];	/* published: [0] PIO, [1] MMIO; sorted by address */
+	/* published: [0] PIO, [1] MMIO; sorted by address */
+	struct ioeventfd_bus *ioeventfds[2];
 	struct coalesced_zones *coalesced;	/* published */
 	struct msr_filter *msr_filter;		/* published; NULL: everything allowed */
 	/* counters, core/stat.c */
@@ -156,9 +168,10 @@ struct vm_priv {
 };
 
 /*
- * Read sections of a vCPU thread. Everything that looks at published pointers (memory slots, ioeventfds, coalesced
- * zones, MSR filter) from KVM_RUN needs one. The run loop holds it around each stretch of emulate or enter() and drops
- * it between two rounds and whenever it sleeps, so that a kick is enough to let writers go on.
+ * Read sections of a vCPU thread. Everything that looks at published pointers (memory slots,
+ * ioeventfds, coalesced zones, MSR filter) from KVM_RUN needs one. The run loop holds it around
+ * each stretch of emulate or enter() and drops it between two rounds and whenever it sleeps, so
+ * that a kick is enough to let writers go on.
  */
 static inline void vcpu_read_lock(struct vcpu *v)
 {
@@ -187,23 +200,35 @@ const struct irq_sink *core_irq_sink(void);
 int vcpu_run(struct vcpu *vcpu);
 /* Power-up (init false) or INIT reset of *vcpu->st, events and local APIC. SDM 3A table 10-1 */
 void vcpu_reset(struct vcpu *vcpu, bool init);
-/* Apply queued INIT and SIPI to mp_state and registers (GET_MP_STATE, GET_VCPU_EVENTS and KVM_RUN do). */
+/*
+ * Apply queued INIT and SIPI to mp_state and registers (GET_MP_STATE, GET_VCPU_EVENTS and KVM_RUN
+ * do).
+ */
 void vcpu_apply_apic_events(struct vcpu *vcpu);
-int vcpu_halt(struct vcpu *vcpu);			/* HLT retired: >0 sleep in the run loop, 0 exit to the client */
+/* HLT retired: >0 sleep in the run loop, 0 exit to the client */
+int vcpu_halt(struct vcpu *vcpu);
 int vcpu_exit_debug(struct vcpu *vcpu, const struct x86_fault *f);	/* KVM_EXIT_DEBUG; 0 */
-void vcpu_fill_run(struct vcpu *vcpu);			/* if_flag, cr8, apic_base, ready_for_interrupt_injection, flags */
+/* if_flag, cr8, apic_base, ready_for_interrupt_injection, flags */
+void vcpu_fill_run(struct vcpu *vcpu);
 
 /* ---- inject.c ---- */
 void vcpu_queue_exception(struct vcpu *vcpu, const struct x86_fault *f);
-int vcpu_inject_pending(struct vcpu *vcpu);		/* before each entry; 0, or EMUL_SHUTDOWN / -errno */
+/* before each entry; 0, or EMUL_SHUTDOWN / -errno */
+int vcpu_inject_pending(struct vcpu *vcpu);
 bool vcpu_interrupt_allowed(struct vcpu *vcpu);
 bool vcpu_has_wakeup_event(struct vcpu *vcpu);		/* something HLT must wake for */
 
 /* ---- emulate.c ---- */
 void vcpu_emulate_init(struct vcpu *vcpu);
-/* Emulate the instruction at RIP. >0: go on in the guest; 0: exit to the client, *vcpu->run filled; <0: -errno */
+/*
+ * Emulate the instruction at RIP. >0: go on in the guest; 0: exit to the client, *vcpu->run filled;
+ * <0: -errno
+ */
 int vcpu_emulate(struct vcpu *vcpu, bool decoded);
-/* The client has answered the pending exit: take data. >0 go on (re-emulate or continue); 0: another exit; <0 */
+/*
+ * The client has answered the pending exit: take data. >0 go on (re-emulate or continue); 0:
+ * another exit; <0
+ */
 int vcpu_complete_io(struct vcpu *vcpu);
 
 /* ---- gaccess.c: guest-linear memory for the emulator ---- */
@@ -212,7 +237,10 @@ struct gaccess {
 	u64 hva;				/* 0: no memory there */
 	const struct memslot *slot;
 };
-/* Translate; 0, -EFAULT with vcpu->emul.fault set. In a read section. access: enum walk_access | WALK_* */
+/*
+ * Translate; 0, -EFAULT with vcpu->emul.fault set. In a read section. access: enum walk_access |
+ * WALK_*
+ */
 int gaccess_translate(struct vcpu *vcpu, gva_t gva, unsigned int access, struct gaccess *a);
 void gaccess_flush(struct vcpu *vcpu);
 int gaccess_read(struct emul *e, gva_t gva, void *buf, unsigned int len, unsigned int access);
@@ -227,7 +255,10 @@ int io_mmio_read(struct vcpu *vcpu, gva_t gva, gpa_t gpa, void *buf, unsigned in
 int io_mmio_write(struct vcpu *vcpu, gpa_t gpa, const void *buf, unsigned int len);
 int io_port_in(struct emul *e, u16 port, unsigned int size, void *data, unsigned int *count);
 int io_port_out(struct emul *e, u16 port, unsigned int size, const void *data, unsigned int *count);
-/* The instruction or delivery retired: what it wrote goes out. >0: all done; 0: exit to the client, run filled */
+/*
+ * The instruction or delivery retired: what it wrote goes out. >0: all done; 0: exit to the client,
+ * run filled
+ */
 int io_retire(struct vcpu *vcpu);
 /* The emulator stopped for what only the client has: fill run. 0; -EINVAL: it did not. */
 int io_stop(struct vcpu *vcpu);
@@ -236,16 +267,22 @@ int io_complete(struct vcpu *vcpu, bool *resume);
 /* ---- msr.c, cpuid.c, pv.c, cr.c ---- */
 /* A host write of the TSC, or power-up (0): joins VMs' vCPUs by the rule in msr.c */
 void tsc_synchronize(struct vcpu *vcpu, u64 val);
-void cpuid_init(struct vcpu *vcpu);				/* features before KVM_SET_CPUID2: the supported ones */
+/* features before KVM_SET_CPUID2: the supported ones */
+void cpuid_init(struct vcpu *vcpu);
 const struct kvm_cpuid_entry2 *vcpu_cpuid_entry(struct vcpu *vcpu, u32 leaf, u32 subleaf);
 bool cr_load_pdptrs(struct vcpu *vcpu, u64 cr3);		/* PAE; false: reserved bits set */
-int vcpu_set_cpuid(struct vcpu *vcpu, const struct kvm_cpuid_entry2 *e, u32 n);	/* -EINVAL, -E2BIG */
-/* What KVM_GET_SUPPORTED_CPUID reports, the paravirtual leaves included. Number of entries, or -E2BIG. */
+/* -EINVAL, -E2BIG */
+int vcpu_set_cpuid(struct vcpu *vcpu, const struct kvm_cpuid_entry2 *e, u32 n);
+/*
+ * What KVM_GET_SUPPORTED_CPUID reports, the paravirtual leaves included. Number of entries, or
+ * -E2BIG.
+ */
 int cpuid_supported(const struct vendor_ops *vendor, struct kvm_cpuid_entry2 *e, u32 max);
 /* host: from KVM_SET_MSRS (policy differs from the guest's WRMSR) */
 int msr_get(struct vcpu *vcpu, u32 index, u64 *val, bool host);			/* 0, -EINVAL */
 int msr_set(struct vcpu *vcpu, u32 index, u64 val, bool host);
-u32 msr_list(u32 *out, u32 max);							/* saved MSRs; returns how many */
+/* saved MSRs; returns how many */
+u32 msr_list(u32 *out, u32 max);
 u32 msr_feature_list(u32 *out, u32 max);
 int msr_feature_get(u32 index, u64 *val);
 /* Validity of a whole set of control registers, for KVM_SET_SREGS. */
@@ -255,6 +292,7 @@ void pv_steal_update(struct vcpu *vcpu, bool running);
 void pv_wall_clock_write(struct vcpu *vcpu, gpa_t gpa);
 u64 vm_clock_ns(struct vm *vm);				/* kvmclock now */
 u64 vcpu_guest_tsc(struct vcpu *vcpu);
-int vcpu_hypercall(struct vcpu *vcpu);			/* VMCALL: registers in st; >0 done, 0 exit to client */
+/* VMCALL: registers in st; >0 done, 0 exit to client */
+int vcpu_hypercall(struct vcpu *vcpu);
 
 #endif

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * pv.c - what a guest that knows it is one gets: kvmclock, wall clock, steal time, hypercalls. The formats are ABI of
- * Linux's KVM (Documentation/virt/kvm/x86/{msr,hypercalls,cpuid}.rst describe them).
+ * pv.c - what a guest that knows it is one gets: kvmclock, wall clock, steal time, hypercalls. The
+ * formats are ABI of Linux's KVM (Documentation/virt/kvm/x86/{msr,hypercalls,cpuid}.rst describe
+ * them).
  */
 #include "private.h"
 #include "../x86/policy/cpuid.h"
 
-/* ---- the VM's clock --------------------------------------------------------------------------------------- */
+/* ---- the VM's clock -------------------------------------------------------------------------- */
 
 struct pvclock_time_info {
 	u32 version;		/* odd while it is being written */
@@ -36,7 +37,8 @@ struct pv_steal_time {
 static_assert(sizeof(struct pv_steal_time) == 64, "ABI");
 
 /**
- * Scale so that ns = ((ticks << shift or >> -shift) * mul) >> 32, with mul as large as fits. @khz not 0.
+ * Scale so that ns = ((ticks << shift or >> -shift) * mul) >> 32, with mul as large as fits. @khz
+ * not 0.
  */
 static void clock_scale(u64 khz, u32 *mul, s8 *shift)
 {
@@ -66,8 +68,8 @@ static u64 clock_scale_ticks(u64 ticks, u32 mul, s8 shift)
 }
 
 /*
- * One pair (host TSC, guest ns) serves every vCPU and KVM_GET_CLOCK, so that all of them run along the same line;
- * taken anew when the client sets the clock. tsc_lock held.
+ * One pair (host TSC, guest ns) serves every vCPU and KVM_GET_CLOCK, so that all of them run along
+ * the same line; taken anew when the client sets the clock. tsc_lock held.
  */
 static void clock_reference(struct vm *vm)
 {
@@ -169,7 +171,7 @@ void pv_wall_clock_write(struct vcpu *v, gpa_t gpa)
 	gmem_write(v->vm, gpa, &version, sizeof(version));
 }
 
-/* ---- steal time ------------------------------------------------------------------------------------------- */
+/* ---- steal time ------------------------------------------------------------------------------ */
 
 static void write_steal(struct vcpu *v)
 {
@@ -191,9 +193,10 @@ static void write_steal(struct vcpu *v)
 #define STEAL_NOISE_NS	10000		/* the two clocks are not read at once */
 
 /**
- * Account steal time: time in which the vCPU wanted to run and its thread had no CPU, that is wall time inside KVM_RUN
- * and outside HLT less the CPU time of the thread. @running: the vCPU goes on after this; else it sleeps, or the client
- * has it (and the stretch since the last look is lost, so that the client's own waiting never counts).
+ * Account steal time: time in which the vCPU wanted to run and its thread had no CPU, that is wall
+ * time inside KVM_RUN and outside HLT less the CPU time of the thread. @running: the vCPU goes on
+ * after this; else it sleeps, or the client has it (and the stretch since the last look is lost, so
+ * that the client's own waiting never counts).
  */
 void pv_steal_update(struct vcpu *v, bool running)
 {
@@ -218,7 +221,7 @@ void pv_steal_update(struct vcpu *v, bool running)
 	p->steal_last = cpu;
 }
 
-/* ---- hypercalls ------------------------------------------------------------------------------------------- */
+/* ---- hypercalls ------------------------------------------------------------------------------ */
 
 #define KVM_HC_VAPIC_POLL_IRQ	1
 #define KVM_HC_KICK_CPU		5
@@ -261,7 +264,8 @@ static s64 hc_send_ipi(struct vcpu *v, u64 low, u64 high, u64 min, u64 icr)
 
 		if (!(word >> (i & 63) & 1))
 			continue;
-		/* APIC ids here are below 256, so each can be the target of a plain MSI in physical mode. */
+		/* APIC ids here are below 256, so each can be the target of a plain MSI in physical
+		 * mode. */
 		if (id < 256 && vcpu_by_apic_id(v->vm, id) &&
 		    irqchip_send_msi(v->vm->irqchip, 0xfee00000 | id << 12, icr & 0x7ff) > 0)
 			sent++;
@@ -276,8 +280,8 @@ static bool hc_allowed(struct vcpu *v, unsigned int bit)
 }
 
 /**
- * VMCALL or VMMCALL: number in RAX, arguments in RBX, RCX, RDX, RSI, result in RAX; 32 bits each outside 64-bit mode.
- * >0: done.
+ * VMCALL or VMMCALL: number in RAX, arguments in RBX, RCX, RDX, RSI, result in RAX; 32 bits each
+ * outside 64-bit mode. >0: done.
  */
 int vcpu_hypercall(struct vcpu *v)
 {

@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * run.c - KVM_RUN: inject pending events, enter the guest, act on its exit, again, until the client is needed or a
- * signal arrives. Reset, INIT and start-up IPIs, and HLT's sleep are here too.
+ * run.c - KVM_RUN: inject pending events, enter the guest, act on its exit, again, until the client
+ * is needed or a signal arrives. Reset, INIT and start-up IPIs, and HLT's sleep are here too.
  */
 #include "ioctl.h"
 
-/* Requests that do not take the vCPU out of its loop: the vendor's own, and a kick that only HLT looks at. */
+/*
+ * Requests that do not take the vCPU out of its loop: the vendor's own, and a kick that only HLT
+ * looks at.
+ */
 #define REQ_LAZY	(BIT(REQ_VENDOR) | BIT(REQ_PV_UNHALT))
 
-/* ---- reset, INIT, SIPI ------------------------------------------------------------------------------------ */
+/* ---- reset, INIT, SIPI ----------------------------------------------------------------------- */
 
 static void reset_segments(struct x86_state *st)
 {
@@ -124,10 +127,11 @@ void vcpu_apply_apic_events(struct vcpu *v)
 	}
 	/* Anybody not waiting for it ignores a SIPI. */
 	if ((ev & APIC_EVENT_SIPI) && v->mp_state == KVM_MP_STATE_INIT_RECEIVED)
-		start_up(v, host_load_acquire(&p->sipi_vector));	/* pairs with the release in sink_lapic_sipi() */
+		/* pairs with the release in sink_lapic_sipi() */
+		start_up(v, host_load_acquire(&p->sipi_vector));
 }
 
-/* ---- exits to the client ---------------------------------------------------------------------------------- */
+/* ---- exits to the client --------------------------------------------------------------------- */
 
 /* Interrupt controllers are the client's, and KVM_INTERRUPT would be taken at once. */
 static bool ready_for_injection(struct vcpu *v)
@@ -193,7 +197,7 @@ int vcpu_halt(struct vcpu *v)
 	return 1;
 }
 
-/* ---- requests --------------------------------------------------------------------------------------------- */
+/* ---- requests -------------------------------------------------------------------------------- */
 
 static int exit_ioapic_eoi(struct vcpu *v)
 {
@@ -241,7 +245,7 @@ static int handle_requests(struct vcpu *v)
 	return 1;
 }
 
-/* ---- waiting ---------------------------------------------------------------------------------------------- */
+/* ---- waiting --------------------------------------------------------------------------------- */
 
 static bool wake_up(struct vcpu *v)
 {
@@ -254,11 +258,15 @@ static bool wake_up(struct vcpu *v)
 	return v->mp_state == KVM_MP_STATE_RUNNABLE;
 }
 
-/* In HLT, or an application processor before its start. Outside read sections. As handle_requests(). */
+/*
+ * In HLT, or an application processor before its start. Outside read sections. As
+ * handle_requests().
+ */
 static int vcpu_block(struct vcpu *v)
 {
 	for (;;) {
-		u32 seq = host_wait_begin(&v->waitq);	/* before looking: a request after this ends the wait */
+		/* before looking: a request after this ends the wait */
+		u32 seq = host_wait_begin(&v->waitq);
 		int ret = 1;
 
 		if (host_load_acquire(&v->requests) & ~REQ_LAZY)
@@ -280,14 +288,17 @@ static int vcpu_block(struct vcpu *v)
 	}
 }
 
-/* ---- exits from the guest --------------------------------------------------------------------------------- */
+/* ---- exits from the guest -------------------------------------------------------------------- */
 
 static int on_kicked(struct vcpu *v)
 {
 	return 1;
 }
 
-/* Modes that the vendor leaves to the emulator: a stretch of instructions at a time, until something else is due. */
+/*
+ * Modes that the vendor leaves to the emulator: a stretch of instructions at a time, until
+ * something else is due.
+ */
 static int on_emulate(struct vcpu *v)
 {
 	const struct vendor_ops *ops = v->vm->vendor;
@@ -297,7 +308,8 @@ static int on_emulate(struct vcpu *v)
 		if ((host_load_acquire(&v->requests) & ~REQ_LAZY) || v->mp_state != KVM_MP_STATE_RUNNABLE ||
 		    v->priv->exception.pending)
 			break;
-		/* the instruction was an EOI, or lowered the task priority: an interrupt may come now, unrequested */
+		/* the instruction was an EOI, or lowered the task priority: an interrupt may come
+		 * now, unrequested */
 		if (v->lapic && !v->priv->intr_window && lapic_pending(v->lapic) >= 0)
 			break;
 		ret = vcpu_emulate(v, false);
@@ -373,7 +385,10 @@ static int enter_guest(struct vcpu *v)
 	return on_exit[v->exit.reason](v);
 }
 
-/* KVM_EXIT_SET_TPR and KVM_EXIT_IRQ_WINDOW_OPEN, for clients that have interrupt controllers of their own. */
+/*
+ * KVM_EXIT_SET_TPR and KVM_EXIT_IRQ_WINDOW_OPEN, for clients that have interrupt controllers of
+ * their own.
+ */
 static int client_irq_exits(struct vcpu *v)
 {
 	if (unlikely(v->priv->tpr_exit)) {
@@ -398,8 +413,9 @@ static int run_loop(struct vcpu *v)
 			if (ret <= 0)
 				return ret;
 		}
-		/* In this order: beginning a read section is a full barrier, so whoever made a request either sees
-		 * in_guest and kicks, or the request is seen in enter_guest(). Pairs with vcpu_request(). */
+		/* In this order: beginning a read section is a full barrier, so whoever made a
+		 * request either sees in_guest and kicks, or the request is seen in enter_guest().
+		 * Pairs with vcpu_request(). */
 		host_store_relaxed(&v->in_guest, true);
 		vcpu_read_lock(v);
 		ret = enter_guest(v);
@@ -410,7 +426,7 @@ static int run_loop(struct vcpu *v)
 	return ret;
 }
 
-/* ---- KVM_RUN ---------------------------------------------------------------------------------------------- */
+/* ---- KVM_RUN --------------------------------------------------------------------------------- */
 
 /* KVM_CAP_SYNC_REGS: state that the client changed in kvm_run. */
 static int sync_regs_in(struct vcpu *v)
@@ -468,8 +484,8 @@ static int take_input(struct vcpu *v)
 	return sync_regs_in(v);
 }
 
-/* Inside load/put. Half-done I/O is finished before immediate_exit is looked at: a client that sets the flag and
- * runs gets whole instructions. */
+/* Inside load/put. Half-done I/O is finished before immediate_exit is looked at: a client that sets
+ * the flag and runs gets whole instructions. */
 static int run_loaded(struct vcpu *v)
 {
 	int ret = 1;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * stat.c - KVM_GET_STATS_FD: counters of a VM or a vCPU as a self-describing file: header, id, descriptors, values,
- * in that order and each at an offset that is a multiple of 8. What was never laid out is computed as it is read.
+ * stat.c - KVM_GET_STATS_FD: counters of a VM or a vCPU as a self-describing file: header, id,
+ * descriptors, values, in that order and each at an offset that is a multiple of 8. What was never
+ * laid out is computed as it is read.
  */
 #include "ioctl.h"
 
@@ -189,7 +190,10 @@ static long stats_fd(struct vm *vm, struct vcpu *vcpu)
 	return ret;
 }
 
-/** KVM_GET_STATS_FD on a VM: a descriptor that keeps the VM alive; -ENOMEM or the descriptor's error. */
+/**
+ * KVM_GET_STATS_FD on a VM: a descriptor that keeps the VM alive; -ENOMEM or the descriptor's
+ * error.
+ */
 long vm_get_stats_fd(struct vm *vm)
 {
 	return stats_fd(vm, NULL);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * state.c - the client's view of a vCPU's architectural state: general, segment, control and debug registers,
- * MP state, address translation. All with vcpu->mutex held, outside KVM_RUN.
+ * state.c - the client's view of a vCPU's architectural state: general, segment, control and debug
+ * registers, MP state, address translation. All with vcpu->mutex held, outside KVM_RUN.
  */
 #include "ioctl.h"
 
@@ -20,7 +20,7 @@ static void regs_changed(struct vcpu *vcpu, u32 groups)
 	vcpu->vm->vendor->regs_changed(vcpu, groups);
 }
 
-/* ---- general registers ------------------------------------------------------------------------------------ */
+/* ---- general registers ----------------------------------------------------------------------- */
 
 long vcpu_get_regs(struct vcpu *vcpu, struct kvm_regs *r)
 {
@@ -37,7 +37,10 @@ long vcpu_get_regs(struct vcpu *vcpu, struct kvm_regs *r)
 	return 0;
 }
 
-/** KVM_SET_REGS. Drops a pending exception. An I/O exit not completed yet stays; vcpu_complete_io() sees a moved RIP. */
+/**
+ * KVM_SET_REGS. Drops a pending exception. An I/O exit not completed yet stays; vcpu_complete_io()
+ * sees a moved RIP.
+ */
 long vcpu_set_regs(struct vcpu *vcpu, struct kvm_regs *r)
 {
 	struct x86_state *st = vcpu->st;
@@ -69,7 +72,7 @@ long vcpu_set_regs(struct vcpu *vcpu, struct kvm_regs *r)
 	return 0;
 }
 
-/* ---- segments and control registers ----------------------------------------------------------------------- */
+/* ---- segments and control registers ---------------------------------------------------------- */
 
 static void seg_to_kvm(const struct x86_seg *s, struct kvm_segment *k)
 {
@@ -100,7 +103,9 @@ static u64 vcpu_apic_base(struct vcpu *vcpu)
 	return vcpu->lapic ? lapic_base_msr(vcpu->lapic) : vcpu->priv->apic_base;
 }
 
-/* IA32_APIC_BASE from the client: 0 or -EINVAL. With an APIC in here that checks it. SDM 3A 10.4.4 */
+/*
+ * IA32_APIC_BASE from the client: 0 or -EINVAL. With an APIC in here that checks it. SDM 3A 10.4.4
+ */
 static int vcpu_set_apic_base(struct vcpu *vcpu, u64 base)
 {
 	if (vcpu->lapic)
@@ -145,7 +150,10 @@ static bool pae_paging(const struct x86_state *st)
 	return (st->cr0 & CR0_PG) && (st->cr4 & CR4_PAE) && !(st->efer & EFER_LMA);
 }
 
-/* Privilege level of a state that was set as a whole. SDM 3A 5.5; as both vendors' hardware keeps it in SS.DPL. */
+/*
+ * Privilege level of a state that was set as a whole. SDM 3A 5.5; as both vendors' hardware keeps
+ * it in SS.DPL.
+ */
 static u8 cpl_of(const struct x86_state *st)
 {
 	if (!(st->cr0 & CR0_PE))
@@ -155,7 +163,10 @@ static u8 cpl_of(const struct x86_state *st)
 	return (st->seg[X86_SS].attr & SEG_DPL) >> SEG_DPL_SHIFT;
 }
 
-/* A boot processor that a client resets by registers only is expected to run at once. SDM 3A table 10-1: the reset vector. */
+/*
+ * A boot processor that a client resets by registers only is expected to run at once. SDM 3A table
+ * 10-1: the reset vector.
+ */
 static bool at_reset_vector(const struct vcpu *vcpu)
 {
 	const struct x86_state *st = vcpu->st;
@@ -183,7 +194,8 @@ static int sregs_set(struct vcpu *vcpu, const struct kvm_sregs2 *s)
 	ret = sregs_check(vcpu, s);
 	if (ret)
 		return ret;
-	ret = vcpu_set_apic_base(vcpu, s->apic_base);	/* the only step that can fail, so it comes first */
+	/* the only step that can fail, so it comes first */
+	ret = vcpu_set_apic_base(vcpu, s->apic_base);
 	if (ret)
 		return ret;
 	cache_regs(vcpu, REGS_ALL);
@@ -240,7 +252,10 @@ long vcpu_get_sregs(struct vcpu *vcpu, struct kvm_sregs *s)
 static_assert(offsetof(struct kvm_sregs, interrupt_bitmap) == offsetof(struct kvm_sregs2, flags),
 	      "both formats begin alike");
 
-/** KVM_SET_SREGS. -EINVAL and nothing changed: unsupported or contradictory control registers, bad APIC base. */
+/**
+ * KVM_SET_SREGS. -EINVAL and nothing changed: unsupported or contradictory control registers, bad
+ * APIC base.
+ */
 long vcpu_set_sregs(struct vcpu *vcpu, struct kvm_sregs *s)
 {
 	struct vcpu_priv *p = vcpu->priv;
@@ -297,7 +312,7 @@ long vcpu_set_sregs2(struct vcpu *vcpu, struct kvm_sregs2 *s)
 	return 0;
 }
 
-/* ---- debug registers -------------------------------------------------------------------------------------- */
+/* ---- debug registers ------------------------------------------------------------------------- */
 
 long vcpu_get_debugregs(struct vcpu *vcpu, struct kvm_debugregs *d)
 {
@@ -326,7 +341,7 @@ long vcpu_set_debugregs(struct vcpu *vcpu, struct kvm_debugregs *d)
 	return 0;
 }
 
-/* ---- MP state --------------------------------------------------------------------------------------------- */
+/* ---- MP state -------------------------------------------------------------------------------- */
 
 /** KVM_GET_MP_STATE. Applies queued INIT and SIPI first, so registers may change. */
 long vcpu_get_mp_state(struct vcpu *vcpu, struct kvm_mp_state *s)
@@ -359,11 +374,12 @@ long vcpu_set_mp_state(struct vcpu *vcpu, struct kvm_mp_state *s)
 	return 0;
 }
 
-/* ---- KVM_TRANSLATE ---------------------------------------------------------------------------------------- */
+/* ---- KVM_TRANSLATE --------------------------------------------------------------------------- */
 
 struct translate {
 	struct vm *vm;
-	u64 entry[8];	/* copies of the table entries the walk looks at, one a level: it changes none */
+	/* copies of the table entries the walk looks at, one a level: it changes none */
+	u64 entry[8];
 	unsigned int n;
 };
 
@@ -375,7 +391,10 @@ static void *translate_entry(void *ctx, gpa_t gpa)
 	return gmem_read(t->vm, gpa, entry, sizeof(*entry)) ? NULL : entry;
 }
 
-/** KVM_TRANSLATE: linear to guest-physical with supervisor rights, no accessed bits set. valid 0: not mapped. */
+/**
+ * KVM_TRANSLATE: linear to guest-physical with supervisor rights, no accessed bits set. valid 0:
+ * not mapped.
+ */
 long vcpu_translate(struct vcpu *vcpu, struct kvm_translation *t)
 {
 	static const struct walk_ops ops = { .entry = translate_entry };

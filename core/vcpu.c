@@ -8,20 +8,23 @@
 
 static_assert(sizeof(struct kvm_run) <= HV_PAGE_SIZE, "kvm_run is one page of the mapping");
 
-/* ---- requests --------------------------------------------------------------------------------------------- */
+/* ---- requests -------------------------------------------------------------------------------- */
 
 void vcpu_request(struct vcpu *v, enum vcpu_req r)
 {
 	host_fetch_or(&v->requests, BIT(r));
 	host_wake(&v->waitq);
-	host_mb();	/* pairs with the run loop's: it sets in_guest before it looks at requests for the last time */
+	/* pairs with the run loop's: it sets in_guest before it looks at requests for the last
+	 * time */
+	host_mb();
 	if (host_load_relaxed(&v->in_guest))
 		v->vm->vendor->kick(v);
 }
 
 static void request_all(struct vm *vm, enum vcpu_req r)
 {
-	u32 i, nr = host_load_acquire(&vm->nr_vcpus);	/* pairs with the release in vm_create_vcpu() */
+	/* pairs with the release in vm_create_vcpu() */
+	u32 i, nr = host_load_acquire(&vm->nr_vcpus);
 
 	for (i = 0; i < nr; i++)
 		vcpu_request(vm->vcpus[i], r);
@@ -37,7 +40,8 @@ static void wait_all(struct vm *vm, enum vcpu_req r)
 		unsigned int spins = 0;
 
 		while (host_load_acquire(&v->in_guest) && vcpu_has_request(v, r)) {
-			/* Kicked threads leave within microseconds, unless the host has taken their CPU away. */
+			/* Kicked threads leave within microseconds, unless the host has taken their
+			 * CPU away. */
 			if (++spins < 1000)
 				host_cpu_relax();
 			else
@@ -65,9 +69,10 @@ static void quiesce_kick(void *arg)
 }
 
 /*
- * Both waits are needed. A vCPU may go back into the guest between a kick and the moment from which host_synchronize()
- * counts, and then stay; so the kick comes after that moment. And one that began its section later is not waited for
- * there, but may still hold translations from before it looked at the request.
+ * Both waits are needed. A vCPU may go back into the guest between a kick and the moment from which
+ * host_synchronize() counts, and then stay; so the kick comes after that moment. And one that began
+ * its section later is not waited for there, but may still hold translations from before it looked
+ * at the request.
  */
 void vm_quiesce(struct vm *vm, enum vcpu_req r)
 {
@@ -79,7 +84,7 @@ void vm_quiesce(struct vm *vm, enum vcpu_req r)
 	wait_all(vm, r);
 }
 
-/* ---- creation and end ------------------------------------------------------------------------------------- */
+/* ---- creation and end ------------------------------------------------------------------------ */
 
 /* Pages shared with the client, kept beside the vCPU for glue_shared_free(). */
 struct vcpu_alloc {
@@ -118,7 +123,8 @@ static void vcpu_power_up(struct vcpu *vcpu)
 	vcpu_reset(vcpu, false);
 	if (vcpu->lapic)
 		lapic_set_base_msr(vcpu->lapic, p->apic_base, true);
-	/* Application processors wait for INIT and SIPI, if there is an APIC in here to receive them. */
+	/* Application processors wait for INIT and SIPI, if there is an APIC in here to receive
+	 * them. */
 	vcpu->mp_state = bsp || !vcpu->lapic ? KVM_MP_STATE_RUNNABLE : KVM_MP_STATE_UNINITIALIZED;
 	vcpu->vm->vendor->regs_changed(vcpu, REGS_ALL);
 }
@@ -211,8 +217,8 @@ static int vcpu_id_check(struct vm *vm, u64 id)
 }
 
 /**
- * KVM_CREATE_VCPU: a descriptor. -EINVAL: @id or the number of vCPUs beyond the limits; -EEXIST: id in use; else as
- * vcpu_create() or from the descriptor.
+ * KVM_CREATE_VCPU: a descriptor. -EINVAL: @id or the number of vCPUs beyond the limits; -EEXIST: id
+ * in use; else as vcpu_create() or from the descriptor.
  */
 long vm_create_vcpu(struct vm *vm, u64 id)
 {
@@ -239,7 +245,8 @@ long vm_create_vcpu(struct vm *vm, u64 id)
 		goto out;
 	}
 	vm->vcpus[vm->nr_vcpus] = vcpu;
-	host_store_release(&vm->nr_vcpus, vm->nr_vcpus + 1);	/* pairs with the acquire in vm_request_sync() */
+	/* pairs with the acquire in vm_request_sync() */
+	host_store_release(&vm->nr_vcpus, vm->nr_vcpus + 1);
 	host_mutex_unlock(&vcpu->mutex);
 out:
 	host_mutex_unlock(&vm->lock);
@@ -251,7 +258,7 @@ void core_vcpu_put(struct vcpu *vcpu)
 	core_vm_put(vcpu->vm);
 }
 
-/* ---- what the interrupt controllers tell us (any thread, their locks held) --------------------------------- */
+/* ---- what the interrupt controllers tell us (any thread, their locks held) ------------------- */
 
 static void sink_lapic_event(void *owner)
 {
@@ -272,7 +279,8 @@ static void sink_lapic_sipi(void *owner, u8 vector)
 {
 	struct vcpu *v = owner;
 
-	host_store_release(&v->priv->sipi_vector, vector);	/* pairs with the run loop's read of apic_events */
+	/* pairs with the run loop's read of apic_events */
+	host_store_release(&v->priv->sipi_vector, vector);
 	host_fetch_or(&v->priv->apic_events, APIC_EVENT_SIPI);
 	vcpu_request(v, REQ_EVENT);
 }
@@ -292,7 +300,8 @@ static void sink_pic_output(void *vm_, bool level)
 	struct vm *vm = vm_;
 	u32 i, nr = host_load_acquire(&vm->nr_vcpus);
 
-	/* Which local APIC takes ExtINT is guarded by locks that may be held here: each vCPU looks for itself. */
+	/* Which local APIC takes ExtINT is guarded by locks that may be held here: each vCPU looks
+	 * for itself. */
 	for (i = 0; level && i < nr; i++)
 		vcpu_request(vm->vcpus[i], REQ_EVENT);
 }

@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * vm.c - the life of a VM: vm_create(), arch_vm_init(), hardware_enable_all() for the first one, references, the end.
+ * vm.c - the life of a VM: vm_create(), arch_vm_init(), hardware_enable_all() for the first one,
+ * references, the end.
  *
- * A VM lives while a descriptor of it, of one of its vCPUs or of their statistics lives. A vCPU lives as long as its
- * VM: closing its descriptor leaves it, and its id, in place.
+ * A VM lives while a descriptor of it, of one of its vCPUs or of their statistics lives. A vCPU
+ * lives as long as its VM: closing its descriptor leaves it, and its id, in place.
  */
 #include "ioctl.h"
 
-/* VMs that need the processor's virtualisation switched on, and the lock for going from and to none. */
+/*
+ * VMs that need the processor's virtualisation switched on, and the lock for going from and to
+ * none.
+ */
 static struct {
 	u32 state;		/* 0 untouched, 1 being set up, 2 ready; atomic */
 	struct host_mutex lock;
@@ -20,7 +24,8 @@ static void hw_lock(void)
 	if (host_load_acquire(&hw.state) != 2) {
 		if (host_cmpxchg(&hw.state, 0, 1) == 0) {
 			host_mutex_init(&hw.lock);
-			host_store_release(&hw.state, 2);	/* pairs with the acquire above and below */
+			/* pairs with the acquire above and below */
+			host_store_release(&hw.state, 2);
 		}
 		while (host_load_acquire(&hw.state) != 2)
 			host_yield();
@@ -28,7 +33,10 @@ static void hw_lock(void)
 	host_mutex_lock(&hw.lock);
 }
 
-/** Count a VM; for the first one switch virtualisation on on every CPU. 0 or the vendor's -errno. May sleep. */
+/**
+ * Count a VM; for the first one switch virtualisation on on every CPU. 0 or the vendor's -errno.
+ * May sleep.
+ */
 int hardware_enable_all(const struct vendor_ops *vendor)
 {
 	int ret = 0;
@@ -145,7 +153,10 @@ err_vm:
 	return ret;
 }
 
-/* The last reference is gone: no thread is in a call on this VM. What fires by itself is stopped first. */
+/*
+ * The last reference is gone: no thread is in a call on this VM. What fires by itself is stopped
+ * first.
+ */
 static void vm_destroy(struct vm *vm)
 {
 	u32 i;
@@ -179,7 +190,8 @@ void core_vm_put(struct vm *vm)
 }
 
 /**
- * KVM_CREATE_VM: a descriptor. -EINVAL: @type is not 0 (the only one on x86 in Linux 6.1); else as vm_create(), or
+ * KVM_CREATE_VM: a descriptor. -EINVAL: @type is not 0 (the only one on x86 in Linux 6.1); else as
+ * vm_create(), or
  * -EMFILE and the like from the descriptor.
  */
 long sys_create_vm(u64 type)

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * xstate.c - the client's view of x87, SSE and AVX state. Between two KVM_RUNs it lies in vcpu->xsave in the standard
- * XSAVE format, which is also that of struct kvm_xsave. SDM 1 chapter 13.
+ * xstate.c - the client's view of x87, SSE and AVX state. Between two KVM_RUNs it lies in
+ * vcpu->xsave in the standard XSAVE format, which is also that of struct kvm_xsave. SDM 1 chapter
+ * 13.
  */
 #include "ioctl.h"
 
@@ -70,7 +71,10 @@ void xstate_reset(u8 *xsave)
 	put32(xsave, FX_MXCSR_MASK, MXCSR_MASK_MIN);
 }
 
-/* The bytes of a component in its initial configuration are undefined; show the client what they stand for. */
+/*
+ * The bytes of a component in its initial configuration are undefined; show the client what they
+ * stand for.
+ */
 static void xstate_show(u8 *x)
 {
 	u64 bv = get64(x, XS_BV);
@@ -108,7 +112,10 @@ long vcpu_get_fpu(struct vcpu *vcpu, struct kvm_fpu *f)
 	return 0;
 }
 
-/** KVM_SET_FPU. -EINVAL: reserved bits in MXCSR. MXCSR 0 and the upper halves of the YMM registers: as they were. */
+/**
+ * KVM_SET_FPU. -EINVAL: reserved bits in MXCSR. MXCSR 0 and the upper halves of the YMM registers:
+ * as they were.
+ */
 long vcpu_set_fpu(struct vcpu *vcpu, struct kvm_fpu *f)
 {
 	u8 *x = vcpu->xsave;
@@ -124,7 +131,8 @@ long vcpu_set_fpu(struct vcpu *vcpu, struct kvm_fpu *f)
 	put64(x, FX_FIP, f->last_ip);
 	put64(x, FX_FDP, f->last_dp);
 	host_memcpy(x + FX_XMM, f->xmm, sizeof(f->xmm));
-	/* Linux neither reports nor takes this field: 0 is what comes from there, not a wish to unmask all exceptions. */
+	/* Linux neither reports nor takes this field: 0 is what comes from there, not a wish to
+	 * unmask all exceptions. */
 	if (f->mxcsr)
 		put32(x, FX_MXCSR, f->mxcsr);
 	put64(x, XS_BV, get64(x, XS_BV) | XCR0_X87 | XCR0_SSE);
@@ -139,8 +147,9 @@ long vcpu_get_xsave(struct vcpu *vcpu, struct kvm_xsave *out)
 }
 
 /**
- * KVM_SET_XSAVE. -EINVAL: components that the processor does not offer, the compacted format, anything in the
- * header's reserved bytes, reserved bits in MXCSR: XRSTOR would fault on each of these. SDM 1 13.8
+ * KVM_SET_XSAVE. -EINVAL: components that the processor does not offer, the compacted format,
+ * anything in the header's reserved bytes, reserved bits in MXCSR: XRSTOR would fault on each of
+ * these. SDM 1 13.8
  */
 long vcpu_set_xsave(struct vcpu *vcpu, struct kvm_xsave *in)
 {
@@ -168,7 +177,10 @@ long vcpu_get_xcrs(struct vcpu *vcpu, struct kvm_xcrs *x)
 	return 0;
 }
 
-/* SDM 1 13.3: x87 always, AVX needs SSE; the components of AVX-512 (5 to 7) come together and need AVX. */
+/*
+ * SDM 1 13.3: x87 always, AVX needs SSE; the components of AVX-512 (5 to 7) come together and need
+ * AVX.
+ */
 static bool xcr0_valid(struct vcpu *vcpu, u64 v)
 {
 	const u64 avx512 = 7UL << 5;
@@ -181,7 +193,10 @@ static bool xcr0_valid(struct vcpu *vcpu, u64 v)
 	return !(v & avx512) || ((v & avx512) == avx512 && (v & XCR0_AVX));
 }
 
-/** KVM_SET_XCRS: -EINVAL: flags, more than there can be, or a value that XSETBV would refuse. Others than XCR0 are ignored. */
+/**
+ * KVM_SET_XCRS: -EINVAL: flags, more than there can be, or a value that XSETBV would refuse. Others
+ * than XCR0 are ignored.
+ */
 long vcpu_set_xcrs(struct vcpu *vcpu, struct kvm_xcrs *x)
 {
 	const struct vendor_ops *vendor = vcpu->vm->vendor;
