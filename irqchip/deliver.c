@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
-/* deliver.c - interrupt messages: who they are for, and what a local APIC does when one arrives. SDM 3A 11.6 to 11.8 */
+/*
+ * deliver.c - interrupt messages: who they are for, and what a local APIC does when one arrives.
+ * SDM 3A 11.6 to 11.8
+ */
 #include "private.h"
 
 #define MSI_ADDR_DEST		GENMASK_ULL(19, 12)
@@ -91,8 +94,8 @@ int lapic_local(struct lapic *l, unsigned int reg)
 }
 
 /*
- * The 8259's INTR wire rose: APICs whose LINT0 is set to fixed or NMI take it as such. ExtINT is pulled by the vCPU
- * (sink->pic_output).
+ * The 8259's INTR wire rose: APICs whose LINT0 is set to fixed or NMI take it as such. ExtINT is
+ * pulled by the vCPU (sink->pic_output).
  */
 void lapic_lint0_all(struct irqchip *c)
 {
@@ -131,7 +134,8 @@ static bool match(const struct irqchip *c, const struct lapic *l, const struct a
 	if (mda == XAPIC_BROADCAST) {
 		if (!x2)
 			return true;
-		/* Clients that know 8-bit destinations only mean everybody; a flag of the API says they do not. */
+		/* Clients that know 8-bit destinations only mean everybody; a flag of the API says
+		 * they do not. */
 		if (!msg->ipi && !(c->x2apic_api & KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK))
 			return true;
 	}
@@ -142,7 +146,8 @@ static bool match(const struct irqchip *c, const struct lapic *l, const struct a
 	}
 	if (x2)
 		return mda == l->id;
-	/* An id that eight bits cannot name: reachable by its full id before x2APIC is switched on. */
+	/* An id that eight bits cannot name: reachable by its full id before x2APIC is switched
+	 * on. */
 	if (l->id > 0xff && mda == l->id)
 		return true;
 	return mda == host_load_relaxed(&l->reg[APIC_ID]) >> 24;

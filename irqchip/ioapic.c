@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
-/* ioapic.c - the I/O APIC, 24 inputs, version 0x11. Intel 82093AA data sheet. chip->lock and the read section held. */
+/*
+ * ioapic.c - the I/O APIC, 24 inputs, version 0x11. Intel 82093AA data sheet. chip->lock and the
+ * read section held.
+ */
 #include "private.h"
 
 #define REG_SELECT	0x00
@@ -12,7 +15,10 @@
 
 #define IOAPIC_VERSION	(0x11 | (KVM_IOAPIC_NUM_PINS - 1) << 16)
 
-/* Redirection table entry. Delivery status is never seen busy; polarity is kept and means nothing, as in KVM. */
+/*
+ * Redirection table entry. Delivery status is never seen busy; polarity is kept and means nothing,
+ * as in KVM.
+ */
 #define RTE_VECTOR	GENMASK_ULL(7, 0)
 #define RTE_MODE	GENMASK_ULL(10, 8)
 #define RTE_LOGICAL	BIT_ULL(11)
@@ -192,7 +198,9 @@ void ioapic_get(const struct irqchip *c, struct kvm_ioapic_state *s)
 	*s = c->ioapic.s;
 }
 
-/** State from the client. Lines that were up rise again, so that no interrupt is lost on the way. */
+/**
+ * State from the client. Lines that were up rise again, so that no interrupt is lost on the way.
+ */
 void ioapic_set(struct irqchip *c, const struct kvm_ioapic_state *new)
 {
 	struct kvm_ioapic_state *s = &c->ioapic.s;

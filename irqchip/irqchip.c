@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
-/* irqchip.c - the chip as a whole: creation, GSIs, MSIs, EOI, port and memory access, KVM_GET/SET_IRQCHIP. */
+/*
+ * irqchip.c - the chip as a whole: creation, GSIs, MSIs, EOI, port and memory access,
+ * KVM_GET/SET_IRQCHIP.
+ */
 #include "private.h"
 
 #define LAPIC_TABLE_PAGES \
@@ -181,7 +184,9 @@ static void eoi_tell(struct irqchip *c, const struct eoi_list *eoi)
 	}
 }
 
-/* Split: the client's I/O APIC speaks through level-triggered MSI routes below its number of pins. */
+/*
+ * Split: the client's I/O APIC speaks through level-triggered MSI routes below its number of pins.
+ */
 static bool client_wants_eoi(struct irqchip *c, u8 vector)
 {
 	const struct route_table *t = host_load_acquire(&c->routes);
@@ -256,7 +261,8 @@ bool irqchip_mmio(struct irqchip *c, u64 gpa, void *data, unsigned int len, bool
 	offset = (gpa - IOAPIC_BASE) & ~0xfU;
 	shift = (gpa - IOAPIC_BASE) & 0xf;
 	if (write && shift)
-		return true;		/* registers are on 16-byte steps, nothing is between them */
+		/* registers are on 16-byte steps, nothing is between them */
+		return true;
 	host_read_lock(c->rdomain, HOST_READ_SHARED);
 	host_spin_lock(&c->lock);
 	if (write) {

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * lapic.c - the local APIC's registers: xAPIC page, x2APIC MSRs, base MSR, priorities, state. SDM 3A chapter 11.
+ * lapic.c - the local APIC's registers: xAPIC page, x2APIC MSRs, base MSR, priorities, state. SDM
+ * 3A chapter 11.
  *
- * Registers are written by the owner's thread only (vcpu->mutex); senders set IRR, TMR and error bits atomically and
- * read the few words that decide acceptance (deliver.c).
+ * Registers are written by the owner's thread only (vcpu->mutex); senders set IRR, TMR and error
+ * bits atomically and read the few words that decide acceptance (deliver.c).
  */
 #include "private.h"
 
@@ -12,7 +13,10 @@
 
 #define X2_ICR_RESERVED		(BIT(13) | GENMASK(17, 16) | GENMASK(31, 20))
 
-/* What software may write of a register, and how it may be reached. 0 in both columns: there is no such register. */
+/*
+ * What software may write of a register, and how it may be reached. 0 in both columns: there is no
+ * such register.
+ */
 static const struct {
 	u32 write_mask;		/* kept of a write */
 	u8 access;
@@ -76,7 +80,8 @@ static void update_ppr(struct lapic *l)
 static void irr_clear(struct lapic *l, unsigned int vector)
 {
 	host_fetch_and(&l->reg[APIC_IRR + vector / 32], ~(1U << (vector % 32)));
-	/* The hint may only stay 0 if IRR is seen empty after it; pairs with the release in accept_fixed(). */
+	/* The hint may only stay 0 if IRR is seen empty after it; pairs with the release in
+	 * accept_fixed(). */
 	host_xchg(&l->irr_pending, 0);
 	if (highest_bit(&l->reg[APIC_IRR]) >= 0)
 		host_store_relaxed(&l->irr_pending, 1);
@@ -194,7 +199,8 @@ static void reset_registers(struct lapic *l)
 	l->reg[APIC_SVR] = 0xff;
 	for (i = APIC_LVTT; i <= APIC_LVTERR; i++)
 		l->reg[i] = LVT_MASKED;
-	/* As firmware leaves it: the boot CPU listens to the 8259s. Guests without firmware depend on it. */
+	/* As firmware leaves it: the boot CPU listens to the 8259s. Guests without firmware depend
+	 * on it. */
 	if (l->base & APIC_BASE_BSP)
 		l->reg[APIC_LVT0] = FIELD_PREP(LVT_MODE, APIC_EXTINT);
 	host_store_relaxed(&l->esr_pending, 0);
@@ -260,7 +266,10 @@ static u32 read_reg(struct lapic *l, unsigned int reg)
 	}
 }
 
-/* Send what ICR says. high: the destination, as ICR2 or as the upper half of the x2APIC MSR. SDM 3A 11.6.1 */
+/*
+ * Send what ICR says. high: the destination, as ICR2 or as the upper half of the x2APIC MSR. SDM 3A
+ * 11.6.1
+ */
 static void send_ipi(struct lapic *l, u32 icr, u32 dest)
 {
 	struct apic_msg msg = {
@@ -275,7 +284,8 @@ static void send_ipi(struct lapic *l, u32 icr, u32 dest)
 	msg.lowest = msg.mode == APIC_LOWEST;
 	if (msg.mode == APIC_RESERVED || msg.mode == APIC_EXTINT)
 		return;
-	/* INIT level de-assert only reset arbitration ids, which no CPU has had since the Pentium 4. */
+	/* INIT level de-assert only reset arbitration ids, which no CPU has had since the Pentium
+	 * 4. */
 	if (msg.mode == APIC_INIT && (icr & ICR_LEVEL) && !(icr & ICR_ASSERT))
 		return;
 	if (msg.mode <= APIC_LOWEST && msg.vector < 16) {
@@ -368,7 +378,8 @@ bool lapic_mmio(struct lapic *l, u32 offset, void *data, unsigned int len, bool 
 		return true;
 	}
 	if (reg >= APIC_NR_REGS || !(reg_rule[reg].access & (write ? W : R))) {
-		/* EOI reads and writes of read-only registers are no errors, only reserved places are */
+		/* EOI reads and writes of read-only registers are no errors, only reserved places
+		 * are */
 		if (reg >= APIC_NR_REGS || !(reg_rule[reg].access & (R | W)))
 			lapic_error(l, ESR_ILLEGAL_REG);
 		if (!write)
@@ -376,7 +387,8 @@ bool lapic_mmio(struct lapic *l, u32 offset, void *data, unsigned int len, bool 
 		return true;
 	}
 	if (write) {
-		/* Anything but an aligned 32-bit store is undefined; it is dropped. SDM 3A 11.4.1 */
+		/* Anything but an aligned 32-bit store is undefined; it is dropped. SDM 3A
+		 * 11.4.1 */
 		if (shift || len < 4)
 			return true;
 		host_memcpy(&val, data, 4);

@@ -2,12 +2,15 @@
 /*
  * lapic_timer.c - the local APIC's timer. SDM 3A 11.5.4.
  *
- * The bus clock is 1 GHz, as in KVM: one tick before the divider is one nanosecond of CLOCK_MONOTONIC. l->lock covers
- * the timer's fields; an expiry that comes too early, late or twice finds out by timer_target.
+ * The bus clock is 1 GHz, as in KVM: one tick before the divider is one nanosecond of
+ * CLOCK_MONOTONIC. l->lock covers the timer's fields; an expiry that comes too early, late or twice
+ * finds out by timer_target.
  */
 #include "private.h"
 
-/* A guest must not keep the host busy with a periodic timer: KVM's default for min_timer_period_us. */
+/*
+ * A guest must not keep the host busy with a periodic timer: KVM's default for min_timer_period_us.
+ */
 #define MIN_PERIOD_NS	200000ULL
 #define NEVER		(~0ULL)
 
@@ -39,7 +42,10 @@ static void arm(struct lapic *l, u64 target)
 	host_timer_arm(&l->timer, target);
 }
 
-/* Nanoseconds until the guest's TSC reaches the deadline, rounded up; 0: it has; NEVER: not in this life. */
+/*
+ * Nanoseconds until the guest's TSC reaches the deadline, rounded up; 0: it has; NEVER: not in this
+ * life.
+ */
 static u64 deadline_ns(struct lapic *l)
 {
 	const struct irq_sink *sink = l->chip->sink;
@@ -69,7 +75,10 @@ static bool start_deadline(struct lapic *l)
 	return true;
 }
 
-/** Start counting down from first_count (ticks), then from TMICT if periodic; 0: stop. From the owner's thread. */
+/**
+ * Start counting down from first_count (ticks), then from TMICT if periodic; 0: stop. From the
+ * owner's thread.
+ */
 void lapic_timer_start(struct lapic *l, u32 first_count)
 {
 	u64 div = divider(l->reg[APIC_TDCR]), first = first_count * div, now;
@@ -108,7 +117,10 @@ void lapic_timer_set_divide(struct lapic *l, u32 tdcr)
 		lapic_timer_start(l, count);
 }
 
-/** Between one-shot and periodic the count goes on; to or from TSC-deadline mode disarms. SDM 3A 11.5.4.1 */
+/**
+ * Between one-shot and periodic the count goes on; to or from TSC-deadline mode disarms. SDM 3A
+ * 11.5.4.1
+ */
 void lapic_timer_set_lvtt(struct lapic *l, u32 lvtt)
 {
 	u32 new = FIELD_GET(LVTT_MODE, lvtt);
@@ -160,12 +172,14 @@ void lapic_timer_expired(struct lapic *l)
 		goto out;
 	switch (timer_mode(l)) {
 	case LVTT_PERIODIC:
-		/* From the due time, not from now: no drift. What was slept through is one interrupt. */
+		/* From the due time, not from now: no drift. What was slept through is one
+		 * interrupt. */
 		arm(l, l->timer_target + ((now - l->timer_target) / l->timer_period + 1) * l->timer_period);
 		fire = true;
 		break;
 	case LVTT_DEADLINE:
-		/* The host's clock may be steered against the TSC; the guest must never see an early one. */
+		/* The host's clock may be steered against the TSC; the guest must never see an
+		 * early one. */
 		fire = start_deadline(l);
 		break;
 	default:

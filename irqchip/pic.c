@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * pic.c - the pair of 8259A and their edge/level registers (ports 20, 21, a0, a1, 4d0, 4d1). Intel 8259A data sheet;
- * the ELCR is from the 82371 data sheets. chip->lock is held by all callers.
+ * pic.c - the pair of 8259A and their edge/level registers (ports 20, 21, a0, a1, 4d0, 4d1). Intel
+ * 8259A data sheet; the ELCR is from the 82371 data sheets. chip->lock is held by all callers.
  */
 #include "private.h"
 
@@ -49,8 +49,8 @@ static int next_irq(const struct irqchip *c, unsigned int chip)
 	request = priority(s, s->irr & ~s->imr);
 	if (request == 8)
 		return -1;
-	/* Special mask mode: what is masked does not hold back others. Special fully nested mode: the slave may
-	 * interrupt itself with something more important. */
+	/* Special mask mode: what is masked does not hold back others. Special fully nested mode:
+	 * the slave may interrupt itself with something more important. */
 	if (s->special_mask)
 		isr &= ~s->imr;
 	if (s->special_fully_nested_mode && chip == MASTER)

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * pit.c - the 8254 (ports 40 to 43) and the port 0x61 gate of its speaker channel. Intel 8254 data sheet.
+ * pit.c - the 8254 (ports 40 to 43) and the port 0x61 gate of its speaker channel. Intel 8254 data
+ * sheet.
  *
- * Nothing counts here: a channel's counter and output follow from the time since its count was loaded. Only channel 0
- * has a timer, for its interrupt. chip->lock covers all of it; the interrupt is raised with the lock dropped.
+ * Nothing counts here: a channel's counter and output follow from the time since its count was
+ * loaded. Only channel 0 has a timer, for its interrupt. chip->lock covers all of it; the interrupt
+ * is raised with the lock dropped.
  */
 #include "private.h"
 

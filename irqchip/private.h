@@ -2,10 +2,11 @@
 /*
  * private.h - what the interrupt controllers share among themselves.
  *
- * Locking. chip->lock covers PIC, I/O APIC, PIT and the level of every pin. The routing table and the table of
- * local APICs are read inside chip->rdomain; delivery to a local APIC takes no lock: request bits are set by atomic
- * operations and everything else a sender looks at is one word, written by the owner's thread only. l->lock covers
- * the timer. "Read section held" below means host_read_lock(chip->rdomain, ...).
+ * Locking. chip->lock covers PIC, I/O APIC, PIT and the level of every pin. The routing table and
+ * the table of local APICs are read inside chip->rdomain; delivery to a local APIC takes no lock:
+ * request bits are set by atomic operations and everything else a sender looks at is one word,
+ * written by the owner's thread only. l->lock covers the timer. "Read section held" below means
+ * host_read_lock(chip->rdomain, ...).
  */
 #ifndef IRQCHIP_PRIVATE_H
 #define IRQCHIP_PRIVATE_H
@@ -19,7 +20,10 @@
 #define IOAPIC_BASE		0xfec00000ULL
 #define IOAPIC_LEN		0x100
 
-/* Local APIC registers: offset in the xAPIC page >> 4, also the x2APIC MSR number - 0x800. SDM 3A table 11-6 */
+/*
+ * Local APIC registers: offset in the xAPIC page >> 4, also the x2APIC MSR number - 0x800. SDM 3A
+ * table 11-6
+ */
 enum {
 	APIC_ID = 0x02, APIC_VERSION = 0x03, APIC_TPR = 0x08, APIC_APR = 0x09, APIC_PPR = 0x0a, APIC_EOI = 0x0b,
 	APIC_RRD = 0x0c, APIC_LDR = 0x0d, APIC_DFR = 0x0e, APIC_SVR = 0x0f, APIC_ISR = 0x10, APIC_TMR = 0x18,
@@ -143,7 +147,8 @@ struct irqchip {
 	const struct irq_sink *sink;
 	void *vm;
 	bool split;
-	u32 pins;			/* split: routes below this belong to the client's I/O APIC */
+	/* split: routes below this belong to the client's I/O APIC */
+	u32 pins;
 	struct host_rdomain *rdomain;
 	struct route_table *routes;	/* published */
 	struct lapic **lapics;		/* by id, published one by one */
@@ -170,7 +175,10 @@ struct eoi_list {
 /* ---- deliver.c: all with the read section held, but lapic_accept() for one's own APIC ---- */
 /* Give msg to one local APIC. 1: taken, -1: not (disabled, illegal vector). */
 int lapic_accept(struct lapic *l, u8 mode, u8 vector, bool level);
-/* Route msg to whom it is for. Returns to how many, -1 if to none. src: the sender of an IPI, else NULL */
+/*
+ * Route msg to whom it is for. Returns to how many, -1 if to none. src: the sender of an IPI, else
+ * NULL
+ */
 int apic_deliver(struct irqchip *c, struct lapic *src, const struct apic_msg *msg);
 /* An MSI's address and data as a message; api: KVM_X2APIC_API_* flags */
 void msi_decode(u64 api, u64 addr, u32 data, struct apic_msg *msg);
@@ -210,9 +218,15 @@ int route_build(struct irqchip *c, const struct kvm_irq_routing_entry *e, u32 nr
 const struct route *route_lookup(const struct route_table *t, u32 gsi);
 
 /* ---- irqchip.c ---- */
-/* EOI of vector at l's CPU that the I/O APIC (or the client's) must hear of. Takes the read section. */
+/*
+ * EOI of vector at l's CPU that the I/O APIC (or the client's) must hear of. Takes the read
+ * section.
+ */
 void irqchip_eoi(struct lapic *l, u8 vector);
-/* chip->lock held: note that a pin's GSI was acknowledged and lower what a resampling irqfd holds up. */
+/*
+ * chip->lock held: note that a pin's GSI was acknowledged and lower what a resampling irqfd holds
+ * up.
+ */
 void eoi_note_pic(struct irqchip *c, unsigned int pin, struct eoi_list *eoi);
 void eoi_note_ioapic(struct irqchip *c, unsigned int pin, struct eoi_list *eoi);
 
@@ -225,6 +239,7 @@ static inline u32 lapic_read_slot(const struct lapic *l)
 void pit_destroy(struct irqchip *c);
 bool pit_port(struct irqchip *c, u16 port, u8 *val, bool write);	/* takes chip->lock */
 void pit_acked(struct irqchip *c);		/* GSI 0 was EOI'd; no locks held */
-void pit_unmasked(struct irqchip *c);		/* chip->lock held: the guest starts over with GSI 0 */
+/* chip->lock held: the guest starts over with GSI 0 */
+void pit_unmasked(struct irqchip *c);
 
 #endif

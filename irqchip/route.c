@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * route.c - where a GSI goes. A table is built whole, checked, and then published by irqchip.c; it never changes
- * after that. kernel Documentation/virt/kvm/api.rst, KVM_SET_GSI_ROUTING.
+ * route.c - where a GSI goes. A table is built whole, checked, and then published by irqchip.c; it
+ * never changes after that. kernel Documentation/virt/kvm/api.rst, KVM_SET_GSI_ROUTING.
  */
 #include "private.h"
 
@@ -22,7 +22,10 @@ static struct route_table *table_alloc(u32 nr)
 	return t;
 }
 
-/** KVM's table at KVM_CREATE_IRQCHIP: GSI n is I/O APIC pin n, and below 16 PIC input n too. Split: empty. */
+/**
+ * KVM's table at KVM_CREATE_IRQCHIP: GSI n is I/O APIC pin n, and below 16 PIC input n too. Split:
+ * empty.
+ */
 struct route_table *route_defaults(bool split)
 {
 	struct route_table *t = table_alloc(split ? 0 : KVM_IOAPIC_NUM_PINS);
