@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
-/* Kinds of access to linear memory: what the page walk checks and the emulator asks for. SDM 3A 4.6 */
+/*
+ * Kinds of access to linear memory: what the page walk checks and the emulator asks for. SDM 3A 4.6
+ */
 #ifndef X86_ARCH_ACCESS_H
 #define X86_ARCH_ACCESS_H
 

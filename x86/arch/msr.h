@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
-/* Model-specific register numbers and their bits. SDM 4; APM 2 appendix A; the paravirtual ones: Linux's KVM documents. */
+/*
+ * Model-specific register numbers and their bits. SDM 4; APM 2 appendix A; the paravirtual ones:
+ * Linux's KVM documents.
+ */
 #ifndef X86_ARCH_MSR_H
 #define X86_ARCH_MSR_H
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
  * The architectural state of one processor, as the core, the emulator and the soft vendor see it.
- * vmx and svm keep parts of it in the VMCS or VMCB and fill them in on demand (core/vendor.h, cache_regs).
+ * vmx and svm keep parts of it in the VMCS or VMCB and fill them in on demand (core/vendor.h,
+ * cache_regs).
  */
 #ifndef X86_ARCH_STATE_H
 #define X86_ARCH_STATE_H
@@ -59,7 +60,8 @@ struct x86_state {
 	u8 shadow_sti, shadow_movss;	/* the next instruction boundary accepts no interrupt */
 	u8 nmi_masked;			/* until IRET */
 	u8 smm;
-	u8 cpl;				/* current privilege level; kept by whoever changes CS or SS */
+	/* current privilege level; kept by whoever changes CS or SS */
+	u8 cpl;
 	u8 halted;			/* HLT retired; the core blocks the vCPU */
 };
 

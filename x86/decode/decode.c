@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
-/* decode.c - prefixes, the walk through the table, and what follows from the row. SDM 2A chapter 2, APM 3 chapter 1. */
+/*
+ * decode.c - prefixes, the walk through the table, and what follows from the row. SDM 2A chapter 2,
+ * APM 3 chapter 1.
+ */
 #include "tables.h"
 
 enum pfx_class { PC_NONE, PC_OPSIZE, PC_ADDRSIZE, PC_LOCK, PC_REP, PC_REPNE, PC_SEG /* + enum x86_sreg */ };
@@ -96,7 +99,8 @@ static int read_prefixes(struct insn *insn, struct cursor *c, u8 *seg)
 			pfx = (pfx & ~PFX_REP) | PFX_REPNE;
 			break;
 		default:
-			/* in 64-bit mode CS, DS, ES and SS overrides do nothing, nor undo an earlier FS or GS */
+			/* in 64-bit mode CS, DS, ES and SS overrides do nothing, nor undo an
+			 * earlier FS or GS */
 			if (c->mode != INSN_MODE_64 || b >= 0x64) {
 				*seg = pfx_class[b] - PC_SEG;
 				pfx |= PFX_SEG;
@@ -135,7 +139,8 @@ static enum decode_result read_vex(struct insn *insn, struct cursor *c, u8 first
 	insn->vex_l = b2 >> 2 & 1;
 	insn->mand = pp_mand[b2 & 3];
 	if (c->mode != INSN_MODE_64) {
-		/* R and X were 1 or this would be LDS or LES; B is ignored, and vvvv's high bit where vvvv is used */
+		/* R and X were 1 or this would be LDS or LES; B is ignored, and vvvv's high bit
+		 * where vvvv is used */
 		insn->rex &= 0x48;
 		insn->vvvv &= 7;
 	}
@@ -275,7 +280,10 @@ static bool vex_ok(const struct insn *insn, const struct cursor *c, u64 x)
 	return c->vvvv_used || !c->vex_vvvv;
 }
 
-/* Shifts leave the flags alone if the masked count is 0. SDM 2B SAL/SAR/SHL/SHR, RCL/RCR/ROL/ROR, SHLD. */
+/*
+ * Shifts leave the flags alone if the masked count is 0. SDM 2B SAL/SAR/SHL/SHR, RCL/RCR/ROL/ROR,
+ * SHLD.
+ */
 static void fixup_shift(struct insn *insn)
 {
 	const struct opnd *count = &insn->opnd[insn->nr_opnd - 1];

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * decode.h - bytes to struct insn, by one table (ops.def, groups.def) that the decoder, the emulator and the
- * soft vendor's translator share. No allocation, no access to guest state: only bytes and the mode.
+ * decode.h - bytes to struct insn, by one table (ops.def, groups.def) that the decoder, the
+ * emulator and the soft vendor's translator share. No allocation, no access to guest state: only
+ * bytes and the mode.
  */
 #ifndef X86_DECODE_H
 #define X86_DECODE_H
@@ -11,7 +12,10 @@
 
 enum insn_mode { INSN_MODE_16, INSN_MODE_32, INSN_MODE_64 };
 
-/* One id per mnemonic (OP_ADD, OP_MOV, OP_JCC, OP_VPADDB ...), generated from the tables: see decode.c. */
+/*
+ * One id per mnemonic (OP_ADD, OP_MOV, OP_JCC, OP_VPADDB ...), generated from the tables: see
+ * decode.c.
+ */
 #include "op_ids.h"
 
 /* What handles it: coarse families, one translator file each. */
@@ -19,10 +23,12 @@ enum insn_family {
 	FAM_INT,	/* integer, incl. BMI, ADX, MOVBE, CRC32, POPCNT; lockable ones too */
 	FAM_FLOW,	/* near jumps, calls, returns, Jcc, LOOP, JCXZ */
 	FAM_STRING,	/* MOVS CMPS STOS LODS SCAS (INS and OUTS: FAM_SYSTEM) */
-	FAM_SSE,	/* legacy SSE..SSE4, AES, SHA, PCLMUL (66/F2/F3 or no prefix, not VEX), also MMX */
+	/* legacy SSE..SSE4, AES, SHA, PCLMUL (66/F2/F3 or no prefix, not VEX), also MMX */
+	FAM_SSE,
 	FAM_AVX,	/* VEX: AVX, AVX2, FMA, F16C, VAES, VPCLMULQDQ (VEX BMI is FAM_INT) */
 	FAM_X87,
-	FAM_SYSTEM,	/* privileged, far control flow, segment loads, I/O, INT n, XSAVE family, CPUID, ... */
+	/* privileged, far control flow, segment loads, I/O, INT n, XSAVE family, CPUID, ... */
+	FAM_SYSTEM,
 };
 
 enum insn_encoding { ENC_LEGACY, ENC_VEX };
@@ -31,10 +37,13 @@ enum opnd_kind {
 	OPND_NONE,
 	OPND_GPR,	/* .reg 0-15; .high8: AH CH DH BH (.reg then 0-3) */
 	OPND_MEM,	/* the instruction's one memory operand, described in struct insn */
-	OPND_IMM,	/* insn.imm: sign-extended to 64 bits; zero-extended: I/O ports, INT, counts, RET's, SSE's imm8 */
+	/* insn.imm: sign-extended to 64 bits; zero-extended: I/O ports, INT, counts, RET's, SSE's
+	 * imm8 */
+	OPND_IMM,
 	OPND_IMM2,	/* insn.imm2: ENTER's level, far pointer's selector, EXTRQ's second byte */
 	OPND_REL,	/* insn.imm: displacement from the end of the instruction */
-	OPND_VEC,	/* XMM or YMM .reg 0-15, .size 16 or 32 (or scalar's size where only that is touched) */
+	/* XMM or YMM .reg 0-15, .size 16 or 32 (or scalar's size where only that is touched) */
+	OPND_VEC,
 	OPND_MMX,	/* .reg 0-7 */
 	OPND_ST,	/* ST(.reg) */
 	OPND_SREG, OPND_CR, OPND_DR,
@@ -47,10 +56,12 @@ enum opnd_kind {
 struct opnd {
 	u8 kind;	/* enum opnd_kind */
 	u8 reg;
-	u8 size;	/* bytes; memory operands that are not data (LEA, INVLPG): 0; up to 255; FXSAVE-like: 0 */
+	/* bytes; memory operands that are not data (LEA, INVLPG): 0; up to 255; FXSAVE-like: 0 */
+	u8 size;
 	u8 access : 2;	/* OPND_R | OPND_W */
 	u8 high8 : 1;	/* AH CH DH BH as .reg 0-3 */
-	u8 implicit : 1;/* not encoded in the instruction: AL in IN, CL in SHL, RDX:RAX in MUL (one opnd each) */
+	/* not encoded in the instruction: AL in IN, CL in SHL, RDX:RAX in MUL (one opnd each) */
+	u8 implicit : 1;
 	u8 field : 3;	/* enum opnd_field: where a register operand is encoded, for re-emission */
 };
 
@@ -84,8 +95,9 @@ enum opnd_field { FIELD_NONE, FIELD_REG, FIELD_RM, FIELD_VVVV, FIELD_OPCODE, FIE
 #define INSN_CC(i)	(((i)->attr & INSN_CC_MASK) >> 16)
 
 /*
- * CPUID features that make the instruction exist; the user compares with the guest's policy. VEX forms (enc) of
- * AES, PCLMUL, GFNI, FMA, F16C, VAES, VPCLMUL need AVX as well; FEAT_3DNOWPF PREFETCH exists with LM too.
+ * CPUID features that make the instruction exist; the user compares with the guest's policy. VEX
+ * forms (enc) of AES, PCLMUL, GFNI, FMA, F16C, VAES, VPCLMUL need AVX as well; FEAT_3DNOWPF
+ * PREFETCH exists with LM too.
  */
 enum insn_feature {
 	FEAT_BASE, FEAT_X87, FEAT_CMOV, FEAT_MMX, FEAT_SSE, FEAT_SSE2, FEAT_SSE3, FEAT_SSSE3, FEAT_SSE41, FEAT_SSE42,
@@ -111,7 +123,9 @@ struct insn {
 	u8 enc;			/* enum insn_encoding */
 	u8 map;			/* 0: one byte, 1: 0F, 2: 0F38, 3: 0F3A */
 	u8 opcode;
-	u8 mand;		/* mandatory prefix of the opcode: 0, 0x66, 0xf3, 0xf2 (VEX.pp likewise); 66 is then no operand size */
+	/* mandatory prefix of the opcode: 0, 0x66, 0xf3, 0xf2 (VEX.pp likewise); 66 is then no
+	 * operand size */
+	u8 mand;
 	u8 pfx;			/* PFX_* */
 	u8 rex;			/* 0 or 0x40-0x4f; for VEX the equivalent W R X B bits | 0x40 */
 	u8 vex_l;		/* VEX.L */
@@ -120,31 +134,38 @@ struct insn {
 				 * 66 says, as Intel does (AMD truncates RIP; nobody encodes it) */
 	u8 addrsize;		/* 2, 4, 8 */
 	u8 has_modrm, modrm;
-	/* the memory operand, if has_mem (also for moffs, string and XLAT operands? no: only ModRM and moffs forms) */
+	/* the memory operand, if has_mem (also for moffs, string and XLAT operands? no: only ModRM
+	 * and moffs forms) */
 	u8 has_mem;
 	u8 seg;			/* enum x86_sreg used by the memory operand, after override and default (SS for rSP/rBP); without
 				 * one the override or DS: the source of MOVS, LODS, OUTS, XLAT, MASKMOVDQU, MONITOR ... */
-	u8 base, index;		/* 0-15, INSN_BASE_NONE, base also INSN_BASE_RIP (disp is then relative to the end) */
+	/* 0-15, INSN_BASE_NONE, base also INSN_BASE_RIP (disp is then relative to the end) */
+	u8 base, index;
 	u8 scale;		/* shift 0-3 */
 	u8 mem_size;		/* bytes read or written; 0: not data or not fixed */
 	u8 mem_access;		/* OPND_R | OPND_W */
-	u8 imm_size, imm_off;	/* encoded size in bytes (of imm), and where it stands in the instruction */
+	/* encoded size in bytes (of imm), and where it stands in the instruction */
+	u8 imm_size, imm_off;
 	u8 disp_size;
 	u8 nr_opnd;
 	s64 disp;
 	u64 imm;
 	u64 imm2;
-	u16 flags_read;		/* X86_FLAG_*: arithmetic flags and DF; conditionally used counts as read */
+	/* X86_FLAG_*: arithmetic flags and DF; conditionally used counts as read */
+	u16 flags_read;
 	u16 flags_written;	/* certainly overwritten or left undefined whatever the operands */
-	u16 flags_maybe;	/* written only for some operand values (shift by CL, REP CMPS), so old ones survive */
+	/* written only for some operand values (shift by CL, REP CMPS), so old ones survive */
+	u16 flags_maybe;
 	struct opnd opnd[5];
 	u8 bytes[INSN_MAX_LEN];
 };
 
 enum decode_result {
 	DECODE_OK = 0,
-	DECODE_MORE = -1,	/* avail bytes end inside the instruction; caller fetches more or raises #PF */
-	DECODE_UD = -2,		/* undefined, or LOCK where it is not allowed, or invalid in this mode */
+	/* avail bytes end inside the instruction; caller fetches more or raises #PF */
+	DECODE_MORE = -1,
+	/* undefined, or LOCK where it is not allowed, or invalid in this mode */
+	DECODE_UD = -2,
 	DECODE_TOO_LONG = -3,	/* more than 15 bytes: #GP(0) */
 };
 
@@ -152,15 +173,19 @@ enum decode_result {
  * Decode one instruction.
  * @bytes: at most @avail bytes at the instruction pointer
  * @mode: the code segment's: 16-, 32- or 64-bit
- * Returns enum decode_result; on DECODE_OK all of *insn is filled. Instructions that exist on no supported CPU
- * feature are DECODE_UD; ones that need a feature decode, with .feature naming it. SDM 2A chapter 2, 2C, APM 3.
+ * Returns enum decode_result; on DECODE_OK all of *insn is filled. Instructions that exist on no
+ * supported CPU feature are DECODE_UD; ones that need a feature decode, with .feature naming it.
+ * SDM 2A chapter 2, 2C, APM 3.
  */
 enum decode_result insn_decode(struct insn *insn, const u8 *bytes, unsigned int avail, enum insn_mode mode);
 
 /** Mnemonic of an op id, as the tables spell it. */
 const char *insn_op_name(unsigned int op);
 
-/** Text form, for logs and tests; always terminated. Returns the length that would have been written. */
+/**
+ * Text form, for logs and tests; always terminated. Returns the length that would have been
+ * written.
+ */
 int insn_format(char *buf, size_t size, const struct insn *insn, u64 rip);
 
 #endif

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
-/* disasm.c - struct insn as text, for logs and tests: the tables' mnemonic, then operands in the manual's order. */
+/*
+ * disasm.c - struct insn as text, for logs and tests: the tables' mnemonic, then operands in the
+ * manual's order.
+ */
 #include "tables.h"
 
 struct text {

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * op_ids.h - the mnemonics. One list per family; each row feeds enum op_id, the names and the properties that all
- * encodings of a mnemonic share: X(name, operand access, flags effect, CPUID feature, attributes). The short names
- * are defined in tables.h (ACC_*, FL_*, A_*); encodings are in ops.def and groups.def.
+ * op_ids.h - the mnemonics. One list per family; each row feeds enum op_id, the names and the
+ * properties that all encodings of a mnemonic share: X(name, operand access, flags effect, CPUID
+ * feature, attributes). The short names are defined in tables.h (ACC_*, FL_*, A_*); encodings are
+ * in ops.def and groups.def.
  */
 #ifndef X86_OP_IDS_H
 #define X86_OP_IDS_H

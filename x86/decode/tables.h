@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * tables.h - the shape of the decode table, private to x86/decode. Operand letters are the manual's (SDM 2D
- * appendix A.2): addressing method, then type. Where the manual has no letter ours is marked (+).
+ * tables.h - the shape of the decode table, private to x86/decode. Operand letters are the manual's
+ * (SDM 2D appendix A.2): addressing method, then type. Where the manual has no letter ours is
+ * marked (+).
  */
 #ifndef X86_DECODE_TABLES_H
 #define X86_DECODE_TABLES_H
@@ -81,12 +82,14 @@ enum {
 	ACC_RW = ACC(3, 1, 1),
 	ACC_RWRW = ACC(3, 3, 1),
 	ACC_WW = ACC(2, 2, 1),
-	ACC_WSEG = ACC(2, 1, 1),	/* LDS and friends: the segment register is not an operand */
+	/* LDS and friends: the segment register is not an operand */
+	ACC_WSEG = ACC(2, 1, 1),
 	ACC_CMPXCHG = ACC(3, 1, 3),
 	ACC_MUL = ACC(1, 3, 2),
 	ACC_DIV = ACC(1, 3, 3),
 	ACC_GATHER = ACC(3, 1, 3),
-	ACC_STR = ACC_R ^ (OPND_R | OPND_W) << 6,	/* PCMPxSTRx: the fourth, implicit, is the result */
+	/* PCMPxSTRx: the fourth, implicit, is the result */
+	ACC_STR = ACC_R ^ (OPND_R | OPND_W) << 6,
 };
 
 enum flag_class {
@@ -156,8 +159,9 @@ extern const struct op_info insn_ops[OP_NR];
 #define ROW_OPNDS	5
 
 /*
- * One encoding, or a selector of one of eight rows of a group. Bits of x: 0-31 attributes beyond the mnemonic's,
- * 32-47 conditions below, 48-55 a selector's group, 56-63 feature if it is not the mnemonic's.
+ * One encoding, or a selector of one of eight rows of a group. Bits of x: 0-31 attributes beyond
+ * the mnemonic's, 32-47 conditions below, 48-55 a selector's group, 56-63 feature if it is not the
+ * mnemonic's.
  */
 struct row {
 	u64 x;
@@ -229,7 +233,8 @@ enum row_selector {
 /* An opcode of a two- or three-byte map: rows for no prefix, 66, F3, F2. */
 struct pfx_rows {
 	struct row r[4];
-	bool any;	/* prefixes without a row of their own are no part of the opcode: row 0 serves */
+	/* prefixes without a row of their own are no part of the opcode: row 0 serves */
+	bool any;
 };
 
 #define ANY(...)	{ .r = { __VA_ARGS__ }, .any = true }
@@ -252,7 +257,10 @@ struct cursor {
 	u8 vex_vvvv;	/* all four bits, also where only three are used */
 };
 
-/** Read ModRM's address bytes into insn (has_mem ... disp). @vsib: the index is a vector register. 0 or -1: bytes end. */
+/**
+ * Read ModRM's address bytes into insn (has_mem ... disp). @vsib: the index is a vector register. 0
+ * or -1: bytes end.
+ */
 int insn_address(struct insn *insn, struct cursor *c, bool vsib);
 /** Resolve the row's operands and read immediates. Returns enum decode_result. */
 enum decode_result insn_operands(struct insn *insn, struct cursor *c, const struct row *row, u64 x);

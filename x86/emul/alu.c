@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * Arithmetic and logic: the host's instruction does the work, so results and flags, the undefined ones included, are
- * those of the processor the guest believes to run on.
+ * Arithmetic and logic: the host's instruction does the work, so results and flags, the undefined
+ * ones included, are those of the processor the guest believes to run on.
  */
 #include "alu.h"
 
 /*
- * Flags travel in EAX as LAHF and SETO leave them: AH holds SF ZF AF PF CF, AL holds OF. Neither touches the stack,
- * which in user space has a red zone below it. "add $0x7f" makes OF of AL's 0 or 1 again.
+ * Flags travel in EAX as LAHF and SETO leave them: AH holds SF ZF AF PF CF, AL holds OF. Neither
+ * touches the stack, which in user space has a red zone below it. "add $0x7f" makes OF of AL's 0 or
+ * 1 again.
  */
 #define FLAGS_IN	"addb $0x7f, %%al; sahf; "
 #define FLAGS_OUT	"; lahf; seto %%al"
@@ -250,7 +251,10 @@ int emul_op_cmp(struct emul *e)
 	return 0;
 }
 
-/* BT family. With a register bit offset the memory operand is a bit string of either direction. SDM 2A BT */
+/*
+ * BT family. With a register bit offset the memory operand is a bit string of either direction. SDM
+ * 2A BT
+ */
 int emul_op_bt(struct emul *e)
 {
 	const struct insn *i = &e->insn;
@@ -443,7 +447,7 @@ int emul_op_shld(struct emul *e)
 	return r;
 }
 
-/* ---- multiplication and division ---------------------------------------------------------------------------- */
+/* ---- multiplication and division ------------------------------------------------------------- */
 
 #define ASMMUL(insn) \
 	__asm__("mov %[fl], %%eax; " FLAGS_IN "mov %[lo], %%rax; " insn "; mov %%rax, %[lo]" FLAGS_OUT "; mov %%eax, %[fl]" \
@@ -503,7 +507,10 @@ static void div_host(bool is_signed, u64 *plo, u64 *phi, u64 s, unsigned int siz
 	*phi = hi;
 }
 
-/* Would the host's DIV or IDIV fault? Decided on magnitudes. lo, hi: rAX, rDX as the instruction sees them. */
+/*
+ * Would the host's DIV or IDIV fault? Decided on magnitudes. lo, hi: rAX, rDX as the instruction
+ * sees them.
+ */
 static bool div_overflows(bool is_signed, u64 lo, u64 hi, u64 s, unsigned int size)
 {
 	u64 q, rem, limit;
@@ -597,7 +604,7 @@ int emul_op_imul(struct emul *e)
 	return emul_opnd_write(e, 0, a);
 }
 
-/* ---- CRC32, random numbers ------------------------------------------------------------------------------------ */
+/* ---- CRC32, random numbers ------------------------------------------------------------------- */
 
 int emul_op_crc32(struct emul *e)
 {

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
-/* Interrupts and exceptions through the IDT, and the instructions that raise them. SDM 3A chapter 6, 20.3 */
+/*
+ * Interrupts and exceptions through the IDT, and the instructions that raise them. SDM 3A chapter
+ * 6, 20.3
+ */
 #include "private.h"
 
 #define DR6_TRAPS	0xfULL
 #define DR6_FIXED	0xffff0ff0ULL
 #define DR7_GD		BIT_ULL(13)
 
-/* ---- one delivery --------------------------------------------------------------------------------------------- */
+/* ---- one delivery ---------------------------------------------------------------------------- */
 
 static int real_mode(struct emul *e, unsigned int vector, u64 image, u64 return_rip)
 {
@@ -30,7 +33,10 @@ static int real_mode(struct emul *e, unsigned int vector, u64 image, u64 return_
 	return 0;
 }
 
-/* The stack of the handler: *ss and *rsp, *switched if it is not the current one. Long mode: SDM 3A 6.14.2, 6.14.5 */
+/*
+ * The stack of the handler: *ss and *rsp, *switched if it is not the current one. Long mode: SDM 3A
+ * 6.14.2, 6.14.5
+ */
 static int handler_stack(struct emul *e, unsigned int cpl, unsigned int ist, u32 ext, struct x86_seg *ss, u64 *rsp)
 {
 	struct x86_state *st = e->st;
@@ -206,7 +212,8 @@ int emul_interrupt(struct emul *e, enum event_kind kind, unsigned int vector, bo
 	u32 ext = kind == EVENT_SOFT ? 0 : SEL_ERR_EXT;
 	int r;
 
-	/* A fault's handler returns to the instruction, whose breakpoint has been met. SDM 3B 17.3.1.1 */
+	/* A fault's handler returns to the instruction, whose breakpoint has been met. SDM 3B
+	 * 17.3.1.1 */
 	if (kind == EVENT_EXCEPTION && vector != EXC_DB && vector != EXC_BP && vector != EXC_OF && vector != EXC_DF)
 		image |= X86_FLAG_RF;
 	if (x86_protected(e->st))
@@ -218,7 +225,7 @@ int emul_interrupt(struct emul *e, enum event_kind kind, unsigned int vector, bo
 	return r;
 }
 
-/* ---- events from outside, with double and triple faults ------------------------------------------------------------ */
+/* ---- events from outside, with double and triple faults -------------------------------------- */
 
 enum fault_class { BENIGN, CONTRIBUTORY, PAGE_FAULT, DOUBLE_FAULT };
 
@@ -262,7 +269,10 @@ static void exception_registers(struct x86_state *st, const struct x86_fault *ev
 	}
 }
 
-/* Each round either ends or moves to a more severe class, but benign faults can follow each other: bound them. */
+/*
+ * Each round either ends or moves to a more severe class, but benign faults can follow each other:
+ * bound them.
+ */
 #define MAX_NESTED	8
 
 enum emul_result emul_deliver(struct emul *e, enum event_kind kind, const struct x86_fault *event)
@@ -280,7 +290,8 @@ enum emul_result emul_deliver(struct emul *e, enum event_kind kind, const struct
 		r = emul_interrupt(e, kind, now.vector, now.has_error && x86_protected(st), now.error, st->rip);
 		if (r != -EFAULT)
 			break;
-		/* a task switch may have passed its point of no return: the second fault is the new task's */
+		/* a task switch may have passed its point of no return: the second fault is the new
+		 * task's */
 		if (e->retire & RETIRE_FAULTED)
 			emul_end(e, -EFAULT);
 		first = classify(kind, now.vector);
@@ -308,9 +319,12 @@ enum emul_result emul_deliver(struct emul *e, enum event_kind kind, const struct
 	return emul_end(e, r);
 }
 
-/* ---- INT n, INT3, INTO, INT1 ------------------------------------------------------------------------------------- */
+/* ---- INT n, INT3, INTO, INT1 ----------------------------------------------------------------- */
 
-/* Virtual-8086 mode extensions: INT n by the interrupt vector table of the virtual machine. SDM 3B 20.3.3 */
+/*
+ * Virtual-8086 mode extensions: INT n by the interrupt vector table of the virtual machine. SDM 3B
+ * 20.3.3
+ */
 static int vme_redirect(struct emul *e, unsigned int vector, bool *redirected)
 {
 	const struct x86_seg *tr = &e->st->seg[X86_TR];

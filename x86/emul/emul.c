@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * Fetch, decode, check, dispatch, commit. A handler sees copies of the registers; they become the guest's when it
- * retires, so a fault anywhere leaves the live state as it was.
+ * Fetch, decode, check, dispatch, commit. A handler sees copies of the registers; they become the
+ * guest's when it retires, so a fault anywhere leaves the live state as it was.
  */
 #include "private.h"
 
@@ -182,7 +182,8 @@ static void commit(struct emul *e, bool again)
 	for (i = 0; i < X86_NR_GPR; i++)
 		st->gpr[i] = e->gpr[i];
 	if (again) {
-		/* an event taken here resumes the instruction without meeting its breakpoint again */
+		/* an event taken here resumes the instruction without meeting its breakpoint
+		 * again */
 		e->rflags |= X86_FLAG_RF;
 	} else {
 		st->rip = e->rip;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * Control transfer between segments: far JMP, CALL, RET, call gates, IRET, SYSCALL and SYSENTER pairs.
- * SDM 2A, 2B: the instructions' operation sections; SDM 3A 5.8.
+ * Control transfer between segments: far JMP, CALL, RET, call gates, IRET, SYSCALL and SYSENTER
+ * pairs. SDM 2A, 2B: the instructions' operation sections; SDM 3A 5.8.
  */
 #include "private.h"
 
@@ -78,7 +78,7 @@ int emul_tss_rsp(struct emul *e, unsigned int offset, u32 ext, u64 *rsp)
 	return x86_canonical(*rsp) ? 0 : emul_raise(e, EXC_SS, ext);
 }
 
-/* ---- far jumps and calls ---------------------------------------------------------------------------------------- */
+/* ---- far jumps and calls --------------------------------------------------------------------- */
 
 static int far_pointer(struct emul *e, u16 *sel, u64 *off)
 {
@@ -297,7 +297,7 @@ int emul_op_callf(struct emul *e)
 	return far_transfer(e, true);
 }
 
-/* ---- returns -------------------------------------------------------------------------------------------------- */
+/* ---- returns --------------------------------------------------------------------------------- */
 
 /* The popped CS of RETF and IRET. */
 static int return_cs(struct emul *e, u16 sel, struct desc *d)
@@ -535,7 +535,7 @@ enum emul_result emul_iret(struct emul *e, unsigned int opsize)
 	return emul_end(e, iret(e, opsize));
 }
 
-/* ---- SYSCALL, SYSRET, SYSENTER, SYSEXIT ------------------------------------------------------------------------- */
+/* ---- SYSCALL, SYSRET, SYSENTER, SYSEXIT ------------------------------------------------------ */
 
 /* The flat segments that these load without looking at memory. */
 static void flat_cs(struct emul *e, u16 sel, unsigned int cpl, bool is64)

@@ -69,8 +69,8 @@ int emul_op_out(struct emul *e)
 }
 
 /*
- * INS and OUTS move as many elements in one go as lie upward in one page of RAM; else one. The memory side is known
- * to be good before the port is touched.
+ * INS and OUTS move as many elements in one go as lie upward in one page of RAM; else one. The
+ * memory side is known to be good before the port is touched.
  */
 struct io_run {
 	u64 count;

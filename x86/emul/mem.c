@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
-/* Operands: registers, segment checks, linear addresses, the stack. SDM 3A chapter 5; SDM 1 3.3.7, 3.7. */
+/*
+ * Operands: registers, segment checks, linear addresses, the stack. SDM 3A chapter 5; SDM 1 3.3.7,
+ * 3.7.
+ */
 #include "private.h"
 
 u64 emul_breakpoints(const struct emul *e, u64 addr, unsigned int len, unsigned int rw)
@@ -108,7 +111,7 @@ int emul_write_sys(struct emul *e, gva_t lin, const void *buf, unsigned int len)
 	return e->ops->write(e, lin, buf, len, WALK_WRITE | WALK_IMPLICIT);
 }
 
-/* ---- stack ------------------------------------------------------------------------------------------------ */
+/* ---- stack ----------------------------------------------------------------------------------- */
 
 u64 emul_sp(const struct emul *e, s64 delta)
 {
@@ -171,7 +174,7 @@ int emul_push_frame(struct emul *e, const u64 *val, unsigned int n, unsigned int
 	return r;
 }
 
-/* ---- operands --------------------------------------------------------------------------------------------- */
+/* ---- operands -------------------------------------------------------------------------------- */
 
 u64 emul_reg_read(const struct emul *e, unsigned int reg, unsigned int size)
 {

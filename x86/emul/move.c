@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
-/* Data movement, exchange, stack frames, and the odd integer instructions that are no arithmetic. SDM 2A, 2B. */
+/*
+ * Data movement, exchange, stack frames, and the odd integer instructions that are no arithmetic.
+ * SDM 2A, 2B.
+ */
 #include "alu.h"
 
 int emul_op_mov(struct emul *e)
@@ -65,7 +68,7 @@ int emul_op_xlat(struct emul *e)
 	return r;
 }
 
-/* ---- exchange: memory operands of XCHG are locked always ------------------------------------------------------ */
+/* ---- exchange: memory operands of XCHG are locked always ------------------------------------- */
 
 static u64 take_src(u64 dst, u64 src, unsigned int size, u32 *flags)
 {
@@ -188,7 +191,7 @@ int emul_op_cmpxchg8b(struct emul *e)
 	return 0;
 }
 
-/* ---- stack ------------------------------------------------------------------------------------------------ */
+/* ---- stack ----------------------------------------------------------------------------------- */
 
 int emul_op_push(struct emul *e)
 {
@@ -280,7 +283,7 @@ int emul_op_leave(struct emul *e)
 	return r;
 }
 
-/* ---- conditions, flags, conversions --------------------------------------------------------------------------- */
+/* ---- conditions, flags, conversions ---------------------------------------------------------- */
 
 int emul_op_setcc(struct emul *e)
 {
@@ -373,8 +376,9 @@ static void flags_szp(struct emul *e, u8 v, u64 others)
 }
 
 /*
- * Decimal adjustment; not in 64-bit mode, so not the host's to execute. Flags that the manual leaves undefined are as
- * measured on AMD's processors: those of the addition or subtraction inside. SDM 2A AAA to DAS
+ * Decimal adjustment; not in 64-bit mode, so not the host's to execute. Flags that the manual
+ * leaves undefined are as measured on AMD's processors: those of the addition or subtraction
+ * inside. SDM 2A AAA to DAS
  */
 int emul_op_bcd(struct emul *e)
 {
@@ -430,7 +434,7 @@ int emul_op_bcd(struct emul *e)
 	return 0;
 }
 
-/* ---- no effect, or only on caches ------------------------------------------------------------------------------ */
+/* ---- no effect, or only on caches ------------------------------------------------------------ */
 
 int emul_op_nop(struct emul *e)
 {

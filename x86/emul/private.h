@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
-/* Shared by the files of x86/emul: faults, operands, memory, descriptors, and the handlers' prototypes. */
+/*
+ * Shared by the files of x86/emul: faults, operands, memory, descriptors, and the handlers'
+ * prototypes.
+ */
 #ifndef X86_EMUL_PRIVATE_H
 #define X86_EMUL_PRIVATE_H
 
@@ -7,9 +10,10 @@
 #include "emul.h"
 
 /*
- * A handler works on e->gpr, e->rip (the next instruction's already) and e->rflags. It returns 0 to retire, one of
- * HANDLER_*, or what an op returned: -EFAULT (e->fault set), -EAGAIN, any other errno for EMUL_UNHANDLED. It changes
- * the live state (segments, system registers) only when nothing can fail any more.
+ * A handler works on e->gpr, e->rip (the next instruction's already) and e->rflags. It returns 0 to
+ * retire, one of HANDLER_*, or what an op returned: -EFAULT (e->fault set), -EAGAIN, any other
+ * errno for EMUL_UNHANDLED. It changes the live state (segments, system registers) only when
+ * nothing can fail any more.
  */
 #define HANDLER_AGAIN	1	/* retire, but RIP stays */
 #define HANDLER_HLT	2
@@ -35,14 +39,14 @@ struct desc {
 	u32 lo, hi;
 };
 
-/* ---- faults ----------------------------------------------------------------------------------------------- */
+/* ---- faults ---------------------------------------------------------------------------------- */
 
 /* Set e->fault; always -EFAULT. */
 int emul_raise(struct emul *e, unsigned int vector, u32 error);
 static inline int emul_ud(struct emul *e) { return emul_raise(e, EXC_UD, 0); }
 static inline int emul_gp(struct emul *e, u32 error) { return emul_raise(e, EXC_GP, error); }
 
-/* ---- emul.c ----------------------------------------------------------------------------------------------- */
+/* ---- emul.c ---------------------------------------------------------------------------------- */
 
 /* Begin: live state to scratch. End: result of a handler to enum emul_result, with commit. */
 void emul_begin(struct emul *e);
@@ -50,7 +54,7 @@ void emul_mode_begin(struct emul *e);
 enum emul_result emul_end(struct emul *e, int r);
 bool emul_cond(u64 rflags, unsigned int cc);
 
-/* ---- memory (mem.c) ---------------------------------------------------------------------------------------- */
+/* ---- memory (mem.c) -------------------------------------------------------------------------- */
 
 static inline unsigned int emul_user(const struct emul *e)
 {
@@ -69,7 +73,10 @@ static inline u64 sign_extend(u64 v, unsigned int size)
 	return (u64)((s64)(v << shift) >> shift);
 }
 
-/* Segment checks and base: offset to linear address. access: WALK_READ, WALK_WRITE. SDM 3A 5.3 to 5.5, SDM 1 3.3.7 */
+/*
+ * Segment checks and base: offset to linear address. access: WALK_READ, WALK_WRITE. SDM 3A 5.3 to
+ * 5.5, SDM 1 3.3.7
+ */
 int emul_linear(struct emul *e, unsigned int seg, u64 off, unsigned int len, unsigned int access, gva_t *lin);
 /* The same with the alignment and breakpoint checks of a data access. */
 int emul_data_linear(struct emul *e, unsigned int seg, u64 off, unsigned int len, unsigned int access, gva_t *lin);
@@ -83,7 +90,10 @@ int emul_pop(struct emul *e, u64 *val, unsigned int size);
 /* Stack pointer plus delta, in the width of the stack. */
 u64 emul_sp(const struct emul *e, s64 delta);
 void emul_set_sp(struct emul *e, u64 sp);
-/* n values of size bytes, val[0] pushed first; one access where the stack does not wrap. n * size <= 64. */
+/*
+ * n values of size bytes, val[0] pushed first; one access where the stack does not wrap. n * size
+ * <= 64.
+ */
 int emul_push_frame(struct emul *e, const u64 *val, unsigned int n, unsigned int size);
 
 u64 emul_reg_read(const struct emul *e, unsigned int reg, unsigned int size);
@@ -94,7 +104,7 @@ void emul_compute_ea(struct emul *e);
 /* Breakpoints of DR7 that match an access: DR6 bits. rw as in DR7. SDM 3B 17.2.4 */
 u64 emul_breakpoints(const struct emul *e, u64 addr, unsigned int len, unsigned int rw);
 
-/* ---- control flow, segments -------------------------------------------------------------------------------- */
+/* ---- control flow, segments ------------------------------------------------------------------ */
 
 /* Near jump target: canonical or within CS's limit, else #GP(0); sets e->rip. */
 int emul_jump(struct emul *e, u64 target, unsigned int opsize);
@@ -139,8 +149,9 @@ static inline u16 sel_err(u16 sel) { return sel & 0xfffc; }
 #define DESC_TRAPGATE32	15
 
 /*
- * A stack of another privilege level while a frame is pushed on it: st's SS, cpl and the stack's width are switched,
- * and stay so on success. On failure all is put back, and #SS names the new stack's selector.
+ * A stack of another privilege level while a frame is pushed on it: st's SS, cpl and the stack's
+ * width are switched, and stay so on success. On failure all is put back, and #SS names the new
+ * stack's selector.
  */
 struct inner_stack {
 	struct x86_seg ss;
@@ -169,7 +180,7 @@ int emul_interrupt(struct emul *e, enum event_kind kind, unsigned int vector, bo
 /* Whether the current code may access port [port, port + size): 0 or -EFAULT #GP(0). */
 int emul_io_allowed(struct emul *e, u16 port, unsigned int size);
 
-/* ---- handlers ---------------------------------------------------------------------------------------------- */
+/* ---- handlers -------------------------------------------------------------------------------- */
 
 #define EMUL_HANDLERS(X) \
 	X(alu) X(alu_unary) X(cmp) X(bt) X(scan) X(vex3) X(shld) X(mul) X(imul) X(div) X(mulx) X(rorx) X(cbw) X(cwd) \

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
-/* Segment registers and descriptors: loads with their checks, LDTR, TR, LAR and friends. SDM 3A chapters 3 and 5 */
+/*
+ * Segment registers and descriptors: loads with their checks, LDTR, TR, LAR and friends. SDM 3A
+ * chapters 3 and 5
+ */
 #include "private.h"
 
-/* ---- descriptors ------------------------------------------------------------------------------------------- */
+/* ---- descriptors ----------------------------------------------------------------------------- */
 
 static void parse(struct desc *d, u16 sel)
 {
@@ -59,7 +62,10 @@ int emul_desc_read_high(struct emul *e, struct desc *d, unsigned int vector, u32
 	return 0;
 }
 
-/* Change bits of the descriptor's second doubleword in memory, unless another processor has changed it. */
+/*
+ * Change bits of the descriptor's second doubleword in memory, unless another processor has changed
+ * it.
+ */
 static int update(struct emul *e, struct desc *d, u32 clear, u32 set)
 {
 	unsigned int tries;
@@ -94,7 +100,7 @@ int emul_desc_set_busy(struct emul *e, struct desc *d, bool busy)
 	return busy ? update(e, d, 0, 2 << 8) : update(e, d, 2 << 8, 0);
 }
 
-/* ---- loading ------------------------------------------------------------------------------------------------- */
+/* ---- loading --------------------------------------------------------------------------------- */
 
 void emul_seg_real(struct emul *e, struct x86_seg *seg, unsigned int reg, u16 sel)
 {
@@ -237,7 +243,7 @@ void emul_drop_segments(struct emul *e, unsigned int cpl)
 	}
 }
 
-/* ---- moves and pops -------------------------------------------------------------------------------------------- */
+/* ---- moves and pops -------------------------------------------------------------------------- */
 
 static int load_sreg(struct emul *e, unsigned int reg, u16 sel)
 {
@@ -316,7 +322,7 @@ int emul_op_lds(struct emul *e)
 	return r ? r : emul_opnd_write(e, 0, off);
 }
 
-/* ---- LDTR and TR ----------------------------------------------------------------------------------------------- */
+/* ---- LDTR and TR ----------------------------------------------------------------------------- */
 
 /* An LDT's descriptor, or an available TSS's, from the GDT. SDM 2A, LLDT and LTR */
 static int system_desc(struct emul *e, u16 sel, bool ldt, struct desc *d)
@@ -400,7 +406,7 @@ int emul_op_sldt(struct emul *e)
 	return emul_opnd_write(e, 0, e->st->seg[e->insn.op == OP_STR ? X86_TR : X86_LDTR].sel);
 }
 
-/* ---- questions about selectors: faults of the descriptor become ZF = 0 --------------------------------------------- */
+/* ---- questions about selectors: faults of the descriptor become ZF = 0 ----------------------- */
 
 /* 0 and *d, 1: not accessible, or what the memory access returned. */
 static int probe(struct emul *e, u16 sel, struct desc *d)

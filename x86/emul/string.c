@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * String instructions. A run of REP does a bounded amount of work and then reports EMUL_AGAIN, so that events are
- * taken in between; a fault after some iterations is left to the next run, which meets it first. SDM 2B REP, MOVS
+ * String instructions. A run of REP does a bounded amount of work and then reports EMUL_AGAIN, so
+ * that events are taken in between; a fault after some iterations is left to the next run, which
+ * meets it first. SDM 2B REP, MOVS
  */
 #include "alu.h"
 
@@ -55,8 +56,8 @@ static void advance(struct emul *e, unsigned int reg, s64 by)
 }
 
 /*
- * Bytes from [seg:reg] on that one access may cover, at most bytes: inside the page, the segment and the address size,
- * upward, in RAM. 0: go element by element.
+ * Bytes from [seg:reg] on that one access may cover, at most bytes: inside the page, the segment
+ * and the address size, upward, in RAM. 0: go element by element.
  */
 static u64 chunk_at(struct emul *e, unsigned int seg, unsigned int reg, u64 bytes, unsigned int access, gva_t *lin)
 {
@@ -78,7 +79,10 @@ static bool bulk_possible(const struct emul *e, const struct run *s)
 	return s->rep && s->step > 0 && s->max > 1 && !(e->st->dr7 & 0xff) && !e->align_check;
 }
 
-/* MOVS upward through RAM: whole elements done, or 0. Ranges that overlap closely repeat a pattern: not here. */
+/*
+ * MOVS upward through RAM: whole elements done, or 0. Ranges that overlap closely repeat a pattern:
+ * not here.
+ */
 static u64 movs_bulk(struct emul *e, const struct run *s)
 {
 	u64 bytes = (s->max - s->done) * s->size, i, n;
@@ -191,7 +195,10 @@ int emul_op_lods(struct emul *e)
 	return run_end(e, &s, r, false);
 }
 
-/* CMPS and SCAS: compare until the repeat condition fails. a is rAX for SCAS, read from rSI for CMPS. */
+/*
+ * CMPS and SCAS: compare until the repeat condition fails. a is rAX for SCAS, read from rSI for
+ * CMPS.
+ */
 static int compare(struct emul *e, bool cmps)
 {
 	bool stop = false, zf;

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
-/* System instructions: control, debug and model-specific registers, flags, descriptor tables, time. SDM 2A-2D */
+/*
+ * System instructions: control, debug and model-specific registers, flags, descriptor tables, time.
+ * SDM 2A-2D
+ */
 #include "../arch/msr.h"
 #include "private.h"
 
 #define DR6_BD		BIT_ULL(13)
 #define DR7_GD		BIT_ULL(13)
 
-/* ---- flags --------------------------------------------------------------------------------------------------- */
+/* ---- flags ----------------------------------------------------------------------------------- */
 
 static unsigned int iopl(const struct emul *e)
 {

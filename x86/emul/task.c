@@ -156,7 +156,9 @@ static int load_segments(struct emul *e, const struct task *t)
 	return 0;
 }
 
-/* The new task's registers, with segments not loaded yet. From here on faults are the new task's. */
+/*
+ * The new task's registers, with segments not loaded yet. From here on faults are the new task's.
+ */
 static void enter_task(struct emul *e, const struct task *t, bool wide)
 {
 	struct x86_state *st = e->st;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * x87, MMX, SSE, AVX and the XSAVE family: whether they may run and where their memory operand is. The vendor executes
- * them. SDM 3A 2.5, 13.1; SDM 2A 2.4 (exception classes).
+ * x87, MMX, SSE, AVX and the XSAVE family: whether they may run and where their memory operand is.
+ * The vendor executes them. SDM 3A 2.5, 13.1; SDM 2A 2.4 (exception classes).
  */
 #include "private.h"
 
@@ -86,7 +86,8 @@ int emul_op_vector(struct emul *e)
 	case OP_VGATHERDPD:
 	case OP_VGATHERQPS:
 	case OP_VGATHERQPD:
-		/* the index is a vector: the address of index 0, segment base included, for the vendor to add to */
+		/* the index is a vector: the address of index 0, segment base included, for the
+		 * vendor to add to */
 		gva = i->disp + (i->base == INSN_BASE_NONE ? 0 : e->gpr[i->base & 15]);
 		gva &= size_mask(i->addrsize);
 		if (e->mode != INSN_MODE_64 || i->seg >= X86_FS)

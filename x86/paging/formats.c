@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
-/* The entry formats of each paging mode. Figures and tables of SDM 3A 4.3 (32-bit), 4.4 (PAE), 4.5 (4-level). */
+/*
+ * The entry formats of each paging mode. Figures and tables of SDM 3A 4.3 (32-bit), 4.4 (PAE), 4.5
+ * (4-level).
+ */
 #include "formats.h"
 
 /* Tables 4-15 to 4-20: bits 62:52 are ignored, PS is reserved in PML4Es and PML5Es. */
@@ -19,8 +22,8 @@ const struct pt_level pt_format_pae[PT_MAX_LEVELS + 1] = {
 };
 
 /*
- * Tables 4-4 to 4-6: 4-byte entries. A 4 MiB PDE has address bits 39:32 in its bits 20:13 (PSE-36), of which
- * those above MAXPHYADDR are reserved: the walk adds them.
+ * Tables 4-4 to 4-6: 4-byte entries. A 4 MiB PDE has address bits 39:32 in its bits 20:13 (PSE-36),
+ * of which those above MAXPHYADDR are reserved: the walk adds them.
  */
 const struct pt_level pt_format_legacy[PT_MAX_LEVELS + 1] = {
 	[1] = { .shift = 12, .bits = 10, .leaf = true },

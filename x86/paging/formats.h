@@ -21,7 +21,8 @@ struct pt_level {
 	u8 bits;		/* of linear address that index the table */
 	bool leaf;		/* every entry maps a page */
 	bool large;		/* an entry with PS set maps a page; otherwise PS is reserved */
-	u64 rsvd;		/* bits that must be 0 in any entry, beyond those above MAXPHYADDR */
+	/* bits that must be 0 in any entry, beyond those above MAXPHYADDR */
+	u64 rsvd;
 	u64 large_rsvd;		/* additionally when the entry maps a large page */
 };
 

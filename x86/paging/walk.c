@@ -2,15 +2,19 @@
 /*
  * The guest's page tables: linear to guest-physical. SDM 3A chapter 4; APM 2 chapter 5.
  *
- * A walk first follows the entries down, checking presence and reserved bits at each, then checks the rights of the
- * whole path, and only then sets accessed and dirty bits, each by compare-and-exchange against the value the walk has
- * read: had another processor changed an entry meanwhile, the walk starts over, as if it had come later.
+ * A walk first follows the entries down, checking presence and reserved bits at each, then checks
+ * the rights of the whole path, and only then sets accessed and dirty bits, each by
+ * compare-and-exchange against the value the walk has read: had another processor changed an entry
+ * meanwhile, the walk starts over, as if it had come later.
  */
 #include "../../host/host.h"
 #include "formats.h"
 #include "walk.h"
 
-/* Another processor that rewrites the entries all the time must not keep this one in the walk for ever. */
+/*
+ * Another processor that rewrites the entries all the time must not keep this one in the walk for
+ * ever.
+ */
 #define WALK_MAX_RESTARTS	1000
 
 struct path {
@@ -90,7 +94,10 @@ static bool set_bits(const struct path *p, unsigned int level, u64 bits, bool wi
 	}
 }
 
-/* Accessed bits on the path from the top to the leaf, dirty on the leaf. False: start over. SDM 3A 4.8 */
+/*
+ * Accessed bits on the path from the top to the leaf, dirty on the leaf. False: start over. SDM 3A
+ * 4.8
+ */
 static bool update_path(const struct path *p, unsigned int top, unsigned int leaf, u64 leaf_bits, bool wide,
 			const struct walk_ops *ops, void *ctx)
 {
@@ -112,8 +119,8 @@ static bool update_path(const struct path *p, unsigned int top, unsigned int lea
 enum walk_step { STEP_DONE, STEP_FAULT, STEP_IO, STEP_AGAIN };
 
 /*
- * One attempt. fmt, top and wide are constants at each call, so that the compiler makes one tight loop per
- * paging mode.
+ * One attempt. fmt, top and wide are constants at each call, so that the compiler makes one tight
+ * loop per paging mode.
  */
 static __always_inline enum walk_step walk_once(const struct walk_mode *m, gva_t gva, unsigned int access,
 						const struct walk_ops *ops, void *ctx, struct walk_result *r,
@@ -249,7 +256,8 @@ int x86_walk(const struct walk_mode *m, gva_t gva, unsigned int access, const st
 		return 0;
 	if (step == STEP_IO)
 		return -EIO;
-	/* Restarts used up: the guest sees the fault a moment of a non-present entry would have given. */
+	/* Restarts used up: the guest sees the fault a moment of a non-present entry would have
+	 * given. */
 	if (step == STEP_AGAIN)
 		r->error_code = fault_code(m, access, 0);
 	return -EFAULT;

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
-/* cpuid.c - the CPUID that guests may see, from the host's by the table in cpuid.def, and what follows from it. */
+/*
+ * cpuid.c - the CPUID that guests may see, from the host's by the table in cpuid.def, and what
+ * follows from it.
+ */
 #include "../../host/host.h"
 #include "../arch/cr.h"
 #include "../arch/msr.h"
@@ -50,7 +53,7 @@ u64 policy_arch_capabilities(bool software)
 	       ARCH_CAP_ITS_NO;
 }
 
-/* ---- the supported entries -------------------------------------------------------------------------------- */
+/* ---- the supported entries ------------------------------------------------------------------- */
 
 struct builder {
 	struct kvm_cpuid_entry2 *e;
@@ -115,7 +118,8 @@ static void add_basic(struct builder *b)
 	add(b, 0, 0, false, r);
 
 	host_cpuid(1, 0, r);
-	r[1] = (r[1] & 0xff00) | 1u << 16;	/* CLFLUSH line; one logical processor; the APIC id is the client's */
+	/* CLFLUSH line; one logical processor; the APIC id is the client's */
+	r[1] = (r[1] & 0xff00) | 1u << 16;
 	r[2] = feature_word(b, 1, 0, CPUID_ECX, r[2]);
 	r[3] = feature_word(b, 1, 0, CPUID_EDX, r[3]);
 	add(b, 1, 0, false, r);
@@ -125,7 +129,10 @@ static void add_basic(struct builder *b)
 	}
 }
 
-/* Deterministic caches: leaf 4, or AMD's 0x8000001d. Who shares them is the client's topology: nobody, until told. */
+/*
+ * Deterministic caches: leaf 4, or AMD's 0x8000001d. Who shares them is the client's topology:
+ * nobody, until told.
+ */
 static void add_caches(struct builder *b, u32 leaf)
 {
 	u32 r[4], i;
@@ -228,7 +235,8 @@ static void add_extended(struct builder *b)
 	if (!b->amd)
 		return;
 	if (host_max >= 0x8000001a)
-		for (leaf = 0x80000019; leaf <= 0x8000001a; leaf++) {	/* TLBs, width of data paths */
+		/* TLBs, width of data paths */
+		for (leaf = 0x80000019; leaf <= 0x8000001a; leaf++) {
 			host_cpuid(leaf, 0, r);
 			add(b, leaf, 0, false, r);
 		}
@@ -249,7 +257,8 @@ static void add_extended(struct builder *b)
 
 static void add_paravirtual(struct builder *b)
 {
-	static const u32 signature[4] = { 0x40000001, 0x4b4d564b, 0x564b4d56, 0x4d };	/* "KVMKVMKVM" */
+	/* "KVMKVMKVM" */
+	static const u32 signature[4] = { 0x40000001, 0x4b4d564b, 0x564b4d56, 0x4d };
 	u32 r[4] = { 0 };
 
 	add(b, 0x40000000, 0, false, signature);
@@ -271,7 +280,7 @@ int policy_supported_cpuid(struct kvm_cpuid_entry2 *e, u32 max, policy_limit_fn 
 	return b.n > max ? -E2BIG : (int)b.n;
 }
 
-/* ---- lookup ----------------------------------------------------------------------------------------------- */
+/* ---- lookup ---------------------------------------------------------------------------------- */
 
 const struct kvm_cpuid_entry2 *policy_find(const struct kvm_cpuid_entry2 *e, u32 n, u32 leaf, u32 subleaf)
 {
@@ -337,7 +346,8 @@ void policy_lookup(const struct kvm_cpuid_entry2 *e, u32 n, u32 leaf, u32 sublea
 	regs[1] = f ? f->ebx : 0;
 	regs[2] = f ? f->ecx : 0;
 	regs[3] = f ? f->edx : 0;
-	/* Topology levels that do not exist still echo the level and give the x2APIC id. SDM 2A CPUID leaf 0bh */
+	/* Topology levels that do not exist still echo the level and give the x2APIC id. SDM 2A
+	 * CPUID leaf 0bh */
 	if (!f && (leaf == 0xb || leaf == 0x1f)) {
 		const struct kvm_cpuid_entry2 *first = policy_find(e, n, leaf, 1);
 
@@ -348,7 +358,7 @@ void policy_lookup(const struct kvm_cpuid_entry2 *e, u32 n, u32 leaf, u32 sublea
 	}
 }
 
-/* ---- what follows from it --------------------------------------------------------------------------------- */
+/* ---- what follows from it -------------------------------------------------------------------- */
 
 u32 policy_xsave_size(u64 xcr0)
 {
@@ -395,7 +405,8 @@ void policy_features(const struct kvm_cpuid_entry2 *have, u32 nhave, const struc
 
 	features[0] = BIT(FEAT_BASE);
 	features[1] = 0;
-	/* KVM lets MONITOR and MWAIT pass as NOPs whatever CPUID says, for guests that do not ask it. */
+	/* KVM lets MONITOR and MWAIT pass as NOPs whatever CPUID says, for guests that do not ask
+	 * it. */
 	features[FEAT_MONITOR / 64] |= BIT(FEAT_MONITOR % 64);
 	for (i = 0; i < ARRAY_SIZE(features_by_cpuid); i++) {
 		const struct feature_row *f = &features_by_cpuid[i];

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
-/* cpuid.h - what processor a guest sees. Tables over entries as in the KVM API; no vCPU is known here. */
+/*
+ * cpuid.h - what processor a guest sees. Tables over entries as in the KVM API; no vCPU is known
+ * here.
+ */
 #ifndef X86_POLICY_CPUID_H
 #define X86_POLICY_CPUID_H
 
@@ -14,7 +17,8 @@ enum cpuid_reg { CPUID_EAX, CPUID_EBX, CPUID_ECX, CPUID_EDX };
 typedef void (*policy_limit_fn)(u32 leaf, u32 subleaf, u32 *eax, u32 *ebx, u32 *ecx, u32 *edx);
 
 /**
- * All that this host's processor and the vendor can offer, by cpuid.def, the paravirtual leaves included.
+ * All that this host's processor and the vendor can offer, by cpuid.def, the paravirtual leaves
+ * included.
  * @limit: may be NULL; @software: the processor is a software one (UNAFFECTED_* in cpuid.def)
  * Returns the number of entries, or -E2BIG if more than @max.
  */
@@ -24,8 +28,9 @@ int policy_supported_cpuid(struct kvm_cpuid_entry2 *e, u32 max, policy_limit_fn 
 const struct kvm_cpuid_entry2 *policy_find(const struct kvm_cpuid_entry2 *e, u32 n, u32 leaf, u32 subleaf);
 
 /**
- * What CPUID returns for @leaf and @subleaf: zeros where nothing is known, but data of the highest basic leaf for
- * leaves out of range on processors that are not AMD's. SDM 2A CPUID, "INPUT EAX = ..."; APM 3 appendix E.2
+ * What CPUID returns for @leaf and @subleaf: zeros where nothing is known, but data of the highest
+ * basic leaf for leaves out of range on processors that are not AMD's. SDM 2A CPUID, "INPUT EAX =
+ * ..."; APM 3 appendix E.2
  */
 void policy_lookup(const struct kvm_cpuid_entry2 *e, u32 n, u32 leaf, u32 subleaf, u32 regs[4]);
 
@@ -33,9 +38,9 @@ void policy_lookup(const struct kvm_cpuid_entry2 *e, u32 n, u32 leaf, u32 sublea
 bool policy_bit(const struct kvm_cpuid_entry2 *e, u32 n, u32 leaf, u32 subleaf, enum cpuid_reg reg, unsigned int bit);
 
 /**
- * Which instructions exist: a bit per enum insn_feature of x86/decode. @have: what host and vendor offer; @guest: what
- * the client has told the guest. As on hardware, a client can take away only those instructions that a control
- * register or an intercept guards.
+ * Which instructions exist: a bit per enum insn_feature of x86/decode. @have: what host and vendor
+ * offer; @guest: what the client has told the guest. As on hardware, a client can take away only
+ * those instructions that a control register or an intercept guards.
  */
 void policy_features(const struct kvm_cpuid_entry2 *have, u32 nhave, const struct kvm_cpuid_entry2 *guest, u32 nguest,
 		     u64 features[2]);
