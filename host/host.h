@@ -2,9 +2,10 @@
 /*
  * host.h - all that core, x86 and irqchip may ask of the machine they run on.
  *
- * Two implementations: host/user (Linux system calls) and host/linux (kernel). The user-space one calls no
- * libc function on a path that KVM_RUN can reach and is compiled for general registers only, because the
- * guest's vector registers live in the host's while a vCPU is inside KVM_RUN (docs/soft-cpu.md).
+ * Two implementations: host/user (Linux system calls) and host/linux (kernel). The user-space one
+ * calls no libc function on a path that KVM_RUN can reach and is compiled for general registers
+ * only, because the guest's vector registers live in the host's while a vCPU is inside KVM_RUN
+ * (docs/soft-cpu.md).
  *
  * Locks may be taken on vCPU threads; legal order: core/locking.h.
  */
@@ -13,7 +14,7 @@
 
 #include "types.h"
 
-/* ---- memory ------------------------------------------------------------------------------------------- */
+/* ---- memory ---------------------------------------------------------------------------------- */
 
 /* Zeroed memory of size bytes, 16-byte aligned, or NULL. May sleep. */
 void *host_zalloc(size_t size);
@@ -34,7 +35,7 @@ int host_memcmp(const void *a, const void *b, size_t n);
 #define host_memcmp memcmp
 #endif
 
-/* ---- atomics: C11 orderings by the compiler's builtins, the same on both hosts -------------------------- */
+/* ---- atomics: C11 orderings by the compiler's builtins, the same on both hosts --------------- */
 
 #define host_load_acquire(p)		__atomic_load_n((p), __ATOMIC_ACQUIRE)
 #define host_store_release(p, v)	__atomic_store_n((p), (v), __ATOMIC_RELEASE)
@@ -56,7 +57,7 @@ int host_memcmp(const void *a, const void *b, size_t n);
 				    __ATOMIC_SEQ_CST);					\
 	old_; })
 
-/* ---- locks -------------------------------------------------------------------------------------------- */
+/* ---- locks ----------------------------------------------------------------------------------- */
 
 /* A sleeping lock. User space: a futex word. Kernel: the space holds a struct mutex. */
 struct host_mutex {
@@ -65,7 +66,10 @@ struct host_mutex {
 		u64 space[8];
 	};
 };
-/* A short lock; nothing sleeps under it. User space: spins briefly, then futex. Kernel: raw spinlock, irqs off. */
+/*
+ * A short lock; nothing sleeps under it. User space: spins briefly, then futex. Kernel: raw
+ * spinlock, irqs off.
+ */
 struct host_spinlock {
 	union {
 		struct { u32 word; u32 owner; };
@@ -86,13 +90,13 @@ void host_assert_spin_held(struct host_spinlock *l);
 void host_cpu_relax(void);
 void host_yield(void);
 
-/* ---- read-mostly pointers ------------------------------------------------------------------------------- */
+/* ---- read-mostly pointers -------------------------------------------------------------------- */
 
 /*
- * Readers bracket their use with host_read_lock(domain slot); a writer publishes with host_store_release() and
- * calls host_synchronize() before it frees what readers may still hold. One domain per VM; each reading thread
- * uses its own slot (a vCPU its index + 1; others HOST_READ_SHARED, which costs an atomic).
- * In the kernel this is SRCU.
+ * Readers bracket their use with host_read_lock(domain slot); a writer publishes with
+ * host_store_release() and calls host_synchronize() before it frees what readers may still hold.
+ * One domain per VM; each reading thread uses its own slot (a vCPU its index + 1; others
+ * HOST_READ_SHARED, which costs an atomic). In the kernel this is SRCU.
  */
 #define HOST_READ_SHARED	0
 struct host_rdomain;
@@ -100,13 +104,17 @@ struct host_rdomain *host_rdomain_create(unsigned int slots);
 void host_rdomain_destroy(struct host_rdomain *d);
 void host_read_lock(struct host_rdomain *d, unsigned int slot);
 void host_read_unlock(struct host_rdomain *d, unsigned int slot);
-/* Wait until every read section that began before the call has ended. May sleep; not from inside one. */
+/*
+ * Wait until every read section that began before the call has ended. May sleep; not from inside
+ * one.
+ */
 void host_synchronize(struct host_rdomain *d);
-/* The same for readers that stay in a section until told (a vCPU in the guest): kick(arg) is called, once or more, after
- * the point from which on new sections are not waited for. It must get every reader out of the section it is in. */
+/* The same for readers that stay in a section until told (a vCPU in the guest): kick(arg) is
+ * called, once or more, after the point from which on new sections are not waited for. It must get
+ * every reader out of the section it is in. */
 void host_synchronize_kick(struct host_rdomain *d, void (*kick)(void *arg), void *arg);
 
-/* ---- waiting and time ----------------------------------------------------------------------------------- */
+/* ---- waiting and time ------------------------------------------------------------------------ */
 
 /* A thing one thread sleeps on and others wake. */
 struct host_waitq {
@@ -117,14 +125,15 @@ struct host_waitq {
 void host_waitq_init(struct host_waitq *w);
 /* Snapshot to pass to host_wait(): a wake after the snapshot makes the wait return at once. */
 u32 host_wait_begin(struct host_waitq *w);
-/* Sleep until woken: 0; -EINTR on a signal to the thread; -ETIMEDOUT when deadline_ns (CLOCK_MONOTONIC,
- * 0 = none) has passed. */
+/* Sleep until woken: 0; -EINTR on a signal to the thread; -ETIMEDOUT when deadline_ns
+ * (CLOCK_MONOTONIC, 0 = none) has passed. */
 int host_wait(struct host_waitq *w, u32 seq, u64 deadline_ns);
 void host_wake(struct host_waitq *w);
 
 u64 host_monotonic_ns(void);
 u64 host_realtime_ns(void);
-u64 host_thread_cpu_ns(void);	/* CPU time of the calling thread; a system call, not for hot paths */
+/* CPU time of the calling thread; a system call, not for hot paths */
+u64 host_thread_cpu_ns(void);
 /* Host TSC rate in kHz, measured or told by the kernel; 0 if the TSC is not usable as a clock. */
 u32 host_tsc_khz(void);
 static inline u64 host_rdtsc(void)
@@ -135,7 +144,10 @@ static inline u64 host_rdtsc(void)
 	return ((u64)hi << 32) | lo;
 }
 
-/* One-shot timer. fn runs on a timer thread (user) or in hard interrupt context (kernel): it must not sleep. */
+/*
+ * One-shot timer. fn runs on a timer thread (user) or in hard interrupt context (kernel): it must
+ * not sleep.
+ */
 struct host_timer {
 	void (*fn)(struct host_timer *t);
 	u64 expires_ns;		/* CLOCK_MONOTONIC; 0 = not armed */
@@ -143,12 +155,15 @@ struct host_timer {
 };
 void host_timer_init(struct host_timer *t, void (*fn)(struct host_timer *t));
 void host_timer_arm(struct host_timer *t, u64 expires_ns);
-/* After return fn is not running and will not run until armed again. Not callable from fn or under a lock fn takes. */
+/*
+ * After return fn is not running and will not run until armed again. Not callable from fn or under
+ * a lock fn takes.
+ */
 void host_timer_cancel_sync(struct host_timer *t);
 /* Disarm without waiting for a running fn. */
 void host_timer_cancel(struct host_timer *t);
 
-/* ---- the calling program -------------------------------------------------------------------------------- */
+/* ---- the calling program --------------------------------------------------------------------- */
 
 /* Copy from or to the caller's memory. 0 or -EFAULT; never a signal. */
 int host_copy_from_caller(void *dst, u64 src, size_t n);
@@ -162,7 +177,7 @@ bool host_signal_pending(void);
 /* Replace the thread's signal mask (8 bytes) and restore it. */
 void host_sigmask_swap(u64 newmask, u64 *oldmask);
 
-/* ---- eventfds ------------------------------------------------------------------------------------------- */
+/* ---- eventfds -------------------------------------------------------------------------------- */
 
 struct host_eventfd;
 /* Take a reference on fd's eventfd. -EBADF, -EINVAL (no eventfd). */
@@ -170,14 +185,14 @@ int host_eventfd_get(int fd, struct host_eventfd **out);
 void host_eventfd_put(struct host_eventfd *e);
 bool host_eventfd_same(const struct host_eventfd *a, const struct host_eventfd *b);
 void host_eventfd_signal(struct host_eventfd *e);
-/* Call fn(arg) on a host thread each time the count becomes non-zero; the count is drained first. fn must not sleep.
- * A count pending now fires once. */
+/* Call fn(arg) on a host thread each time the count becomes non-zero; the count is drained first.
+ * fn must not sleep. A count pending now fires once. */
 struct host_eventfd_watch;
 int host_eventfd_watch(struct host_eventfd *e, void (*fn)(void *arg), void *arg,
 		       struct host_eventfd_watch **out);
 void host_eventfd_unwatch(struct host_eventfd_watch *w);	/* fn not running after return */
 
-/* ---- randomness, log ------------------------------------------------------------------------------------ */
+/* ---- randomness, log ------------------------------------------------------------------------- */
 
 void host_random(void *buf, size_t n);
 /* One line; ours-caused trouble. Rate limited per call site in both hosts. Not for hot paths. */

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
-/* Fixed-width types and the few macros every folder uses. The one place that knows which host it is for. */
+/*
+ * Fixed-width types and the few macros every folder uses. The one place that knows which host it is
+ * for.
+ */
 #ifndef HV_HOST_TYPES_H
 #define HV_HOST_TYPES_H
 

@@ -43,7 +43,10 @@ bool glue_same_owner(u64 token)
 	return token == (u64)current->mm;
 }
 
-/* The vendors that enter guest mode in the kernel are modules of their own; without one there is no VM. */
+/*
+ * The vendors that enter guest mode in the kernel are modules of their own; without one there is no
+ * VM.
+ */
 const struct vendor_ops *glue_vendor(const char **why)
 {
 	*why = "no vendor module is loaded";

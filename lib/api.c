@@ -8,7 +8,10 @@
 #include "../host/user/user.h"
 #include "../host/user/signal.h"
 
-/* Signal context: a handler of the client's has run on the thread that is inside this vCPU's KVM_RUN. */
+/*
+ * Signal context: a handler of the client's has run on the thread that is inside this vCPU's
+ * KVM_RUN.
+ */
 static void stop_vcpu(void *vcpu)
 {
 	vcpu_request(vcpu, REQ_STOP);
@@ -44,7 +47,8 @@ static long system_ioctl(u32 nr, u64 arg)
 
 static long vm_ioctl(struct vm *vm, u32 nr, u64 arg)
 {
-	/* the last moment before vCPU threads start: handlers installed since KVM_CREATE_VM get ours before them */
+	/* the last moment before vCPU threads start: handlers installed since KVM_CREATE_VM get
+	 * ours before them */
 	if (nr == KVM_CREATE_VCPU)
 		host_signal_adopt();
 	return core_vm_ioctl(vm, nr, arg);
@@ -107,7 +111,8 @@ int anykvm_close(int fd)
 	fd_forget(fd);
 	fd_sweep();
 	ret = (int)sys1(__NR_close, (u64)fd);
-	/* a thread in KVM_RUN may have found the descriptor still open and taken it up again: look once more */
+	/* a thread in KVM_RUN may have found the descriptor still open and taken it up again: look
+	 * once more */
 	o = fd_get(fd, true);
 	if (o)
 		fd_put(o);

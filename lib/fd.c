@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * fd.c - from file descriptors to objects. Every descriptor is a memfd of its own, so that the kernel knows it: it can be
- * duplicated, passed on, polled, closed behind our back, and a vCPU's can be mapped with plain mmap().
+ * fd.c - from file descriptors to objects. Every descriptor is a memfd of its own, so that the
+ * kernel knows it: it can be duplicated, passed on, polled, closed behind our back, and a vCPU's
+ * can be mapped with plain mmap().
  *
- * A table indexed by descriptor finds the object without a system call. The table may lag behind what the client does
- * with raw system calls: but for KVM_RUN each use asks the kernel for the file's inode number, which repairs the entry.
- * KVM_RUN trusts the table: its number means nothing on any other file.
+ * A table indexed by descriptor finds the object without a system call. The table may lag behind
+ * what the client does with raw system calls: but for KVM_RUN each use asks the kernel for the
+ * file's inode number, which repairs the entry. KVM_RUN trusts the table: its number means nothing
+ * on any other file.
  */
 #define _GNU_SOURCE
 #include <linux/memfd.h>
@@ -50,8 +52,9 @@ bool fd_usable(const struct fd_object *o)
 }
 
 /*
- * What a thread may do with the table. A forked child has a copy, with locks that may be held for ever; a vfork()
- * child has the parent's own but another set of descriptors, so that what it closes says nothing about the parent's.
+ * What a thread may do with the table. A forked child has a copy, with locks that may be held for
+ * ever; a vfork() child has the parent's own but another set of descriptors, so that what it closes
+ * says nothing about the parent's.
  */
 enum fd_access { ACCESS_OWN, ACCESS_COPY, ACCESS_BORROWED };
 
@@ -64,7 +67,10 @@ static enum fd_access access_now(void)
 
 /* ---- references ---- */
 
-/* One more reference, unless the last is gone already. Objects are never freed to other uses, so looking is safe. */
+/*
+ * One more reference, unless the last is gone already. Objects are never freed to other uses, so
+ * looking is safe.
+ */
 static bool ref_unless_zero(struct fd_object *o)
 {
 	u32 refs = host_load_relaxed(&o->refs);
@@ -139,7 +145,10 @@ void fd_put(struct fd_object *o)
 
 /* ---- the table ---- */
 
-/* Make fd's entry o, whose reference passes to the table; returns what was there, for the caller to put. */
+/*
+ * Make fd's entry o, whose reference passes to the table; returns what was there, for the caller to
+ * put.
+ */
 static struct fd_object *table_set_locked(int fd, struct fd_object *o)
 {
 	if ((u32)fd >= fds.top)

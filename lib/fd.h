@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
-/* fd.h - which descriptors of this process are ours, and what stands behind each; for api.c and the shim. */
+/*
+ * fd.h - which descriptors of this process are ours, and what stands behind each; for api.c and the
+ * shim.
+ */
 #ifndef LIB_FD_H
 #define LIB_FD_H
 
@@ -8,11 +11,15 @@
 
 enum fd_kind { FD_SYSTEM, FD_VM, FD_VCPU, FD_VM_STATS, FD_VCPU_STATS };
 
-/* An open KVM file: what the kernel calls a struct file. Memory of this type is never used for anything else. */
+/*
+ * An open KVM file: what the kernel calls a struct file. Memory of this type is never used for
+ * anything else.
+ */
 struct fd_object {
 	u32 refs;		/* one per table entry, one per call in progress */
 	enum fd_kind kind;
-	void *obj;		/* struct vm, struct vcpu, core's stats object; NULL for the system */
+	/* struct vm, struct vcpu, core's stats object; NULL for the system */
+	void *obj;
 	u64 ino;		/* of the memfd: tells whether a descriptor still is this file */
 	u64 token;		/* process that created it; another one gets -EIO */
 	struct fd_object *next;	/* in the inode hash, or in the pool */
@@ -30,13 +37,19 @@ static inline bool fd_has_entry(int fd)
 
 /** A new system descriptor, or -errno. */
 int fd_open_system(void);
-/** The object behind fd with a reference, or NULL. verify: ask the kernel whether fd still is that file. */
+/**
+ * The object behind fd with a reference, or NULL. verify: ask the kernel whether fd still is that
+ * file.
+ */
 struct fd_object *fd_get(int fd, bool verify);
 void fd_put(struct fd_object *o);
 /** True if this process may use o, i.e. it is not a forked copy. */
 bool fd_usable(const struct fd_object *o);
 
-/** The client is about to close fd, or has replaced it: forget the entry, with the object's end if it was the last. */
+/**
+ * The client is about to close fd, or has replaced it: forget the entry, with the object's end if
+ * it was the last.
+ */
 void fd_forget(int fd);
 /** new is now a duplicate of old (which may be none of ours). */
 void fd_duplicated(int old, int new);
@@ -44,7 +57,9 @@ void fd_duplicated(int old, int new);
 void fd_sweep(void);
 /** As fd_forget() for all of [first, last]. */
 void fd_forget_range(u32 first, u32 last);
-/** Before anything is created: a forked child that uses KVM itself begins with nothing. 0 or -errno. */
+/**
+ * Before anything is created: a forked child that uses KVM itself begins with nothing. 0 or -errno.
+ */
 int fd_process_begin(void);
 /** Write present figures into a statistics descriptor's file, for a read() to come. */
 void fd_stats_refresh(int fd);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * shim.c - preloaded into a program that uses /dev/kvm: open() of it, ioctl() on what comes of that, and the calls by
- * which descriptors are duplicated and closed. Everything else goes to libc as it is; mmap() needs nothing, for the
- * descriptors are real.
+ * shim.c - preloaded into a program that uses /dev/kvm: open() of it, ioctl() on what comes of
+ * that, and the calls by which descriptors are duplicated and closed. Everything else goes to libc
+ * as it is; mmap() needs nothing, for the descriptors are real.
  */
 #define _GNU_SOURCE
 #undef _FORTIFY_SOURCE

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
-/* shim.h - for the files of the preload library: libc's own functions behind ours, and paths that mean /dev/kvm. */
+/*
+ * shim.h - for the files of the preload library: libc's own functions behind ours, and paths that
+ * mean /dev/kvm.
+ */
 #ifndef LIB_SHIM_H
 #define LIB_SHIM_H
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * shim_path.c - which paths mean /dev/kvm, and the calls by which a program asks about it before it opens it. Where the
- * file does not exist or may not be used, they tell of a character device anybody may use.
+ * shim_path.c - which paths mean /dev/kvm, and the calls by which a program asks about it before it
+ * opens it. Where the file does not exist or may not be used, they tell of a character device
+ * anybody may use.
  */
 #define _GNU_SOURCE
 #undef _FORTIFY_SOURCE
@@ -89,7 +90,10 @@ SHIM int faccessat(int dirfd, const char *path, int mode, int flags)
 
 /* ---- stat ---- */
 
-/* ret is what libc said about path; if that is "no such file" and path means /dev/kvm, say what one expects. */
+/*
+ * ret is what libc said about path; if that is "no such file" and path means /dev/kvm, say what one
+ * expects.
+ */
 #define STAT_RESULT(ret, dirfd, path, st) ({				\
 	int ret_ = (ret);						\
 	if (ret_ && shim_path_is_kvm(dirfd, path)) {			\

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * shim_signal.c - the client's signal handlers, once the process has a VM: ours goes before each of them, and the client sees
- * only its own. The signals of synchronous faults stay open on every thread, since translated code needs them.
+ * shim_signal.c - the client's signal handlers, once the process has a VM: ours goes before each of
+ * them, and the client sees only its own. The signals of synchronous faults stay open on every
+ * thread, since translated code needs them.
  */
 #define _GNU_SOURCE
 #undef _FORTIFY_SOURCE
@@ -49,7 +50,8 @@ SHIM int sigaction(int sig, const struct sigaction *new, struct sigaction *old)
 	if (old) {
 		memset(old, 0, sizeof(*old));
 		old->sa_handler = (__sighandler_t)kold.handler;
-		old->sa_flags = (int)(kold.flags & ~0x04000000ULL);	/* without SA_RESTORER, as libc shows it */
+		/* without SA_RESTORER, as libc shows it */
+		old->sa_flags = (int)(kold.flags & ~0x04000000ULL);
 		memcpy(&old->sa_mask, &kold.mask, sizeof(kold.mask));
 	}
 	return 0;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * eventfd.c - eventfds of the caller. A watch hangs in the eventfd's own wait queue; its function runs in the
- * signaller's context with interrupts off.
+ * eventfd.c - eventfds of the caller. A watch hangs in the eventfd's own wait queue; its function
+ * runs in the signaller's context with interrupts off.
  */
 #include <linux/eventfd.h>
 #include <linux/file.h>

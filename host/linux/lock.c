@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
-/* lock.c - host.h's locks are the kernel's: a mutex that sleeps, a raw spinlock with interrupts off. */
+/*
+ * lock.c - host.h's locks are the kernel's: a mutex that sleeps, a raw spinlock with interrupts
+ * off.
+ */
 #include <linux/mutex.h>
 #include <linux/sched.h>
 #include <linux/spinlock.h>

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
-/* mem.c - memory of the kernel, and memory of the calling process. host.h says what each function does. */
+/*
+ * mem.c - memory of the kernel, and memory of the calling process. host.h says what each function
+ * does.
+ */
 #include <linux/mm.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
@@ -36,7 +39,10 @@ int host_copy_to_caller(u64 dst, const void *src, size_t n)
 	return copy_to_user((void __user *)dst, src, n) ? -EFAULT : 0;
 }
 
-/* vCPU and VM ioctls run in the owner's address space, so slots are reached as the caller's memory is. */
+/*
+ * vCPU and VM ioctls run in the owner's address space, so slots are reached as the caller's memory
+ * is.
+ */
 int host_mem_read(u64 hva, void *dst, size_t n)
 {
 	return host_copy_from_caller(dst, hva, n);

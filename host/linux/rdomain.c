@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * rdomain.c - read sections are SRCU's. SRCU hands out an index that the unlock wants back and host.h does not carry;
- * it is kept in the reader's slot, or for HOST_READ_SHARED in an entry that belongs to the current task until its
- * outermost section ends. A section in an interrupt finds the entry of the task it interrupted, and nests in it.
+ * rdomain.c - read sections are SRCU's. SRCU hands out an index that the unlock wants back and
+ * host.h does not carry; it is kept in the reader's slot, or for HOST_READ_SHARED in an entry that
+ * belongs to the current task until its outermost section ends. A section in an interrupt finds the
+ * entry of the task it interrupted, and nests in it.
  */
 #include <linux/completion.h>
 #include <linux/irqflags.h>
@@ -144,7 +145,8 @@ void host_synchronize_kick(struct host_rdomain *d, void (*kick)(void *arg), void
 	init_rcu_head_on_stack(&w.head);
 	init_completion(&w.done);
 	call_srcu(&d->srcu, &w.head, kicked_done);
-	/* SRCU does not say when it begins to look only at old readers: kick until they are gone. */
+	/* SRCU does not say when it begins to look only at old readers: kick until they are
+	 * gone. */
 	do {
 		kick(arg);
 	} while (!wait_for_completion_timeout(&w.done, 1));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * clock.c - the host's clocks and the rate of its TSC. Clocks are read through the kernel's vDSO (25 ns against
- * 140 ns for the system call), which the kernel builds without vector registers.
+ * clock.c - the host's clocks and the rate of its TSC. Clocks are read through the kernel's vDSO
+ * (25 ns against 140 ns for the system call), which the kernel builds without vector registers.
  */
 #include <elf.h>
 #include <linux/perf_event.h>
@@ -124,7 +124,10 @@ static void cpuid(u32 leaf, u32 *a, u32 *b, u32 *c, u32 *d)
 	__asm__ volatile("cpuid" : "=a"(*a), "=b"(*b), "=c"(*c), "=d"(*d) : "0"(leaf), "2"(0));
 }
 
-/* The kernel's own figure, from the conversion factors it shows beside a perf counter: exact, and no waiting. */
+/*
+ * The kernel's own figure, from the conversion factors it shows beside a perf counter: exact, and
+ * no waiting.
+ */
 static u32 khz_from_perf(void)
 {
 	struct perf_event_attr attr = {

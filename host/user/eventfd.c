@@ -168,7 +168,10 @@ void host_eventfd_signal(struct host_eventfd *e)
 	sys3(__NR_write, (u64)e->fd, (u64)&one, sizeof(one));
 }
 
-/* Take the count to zero; false if there was none. Never blocks, though the client's descriptor may. */
+/*
+ * Take the count to zero; false if there was none. Never blocks, though the client's descriptor
+ * may.
+ */
 static bool drain(int fd)
 {
 	u64 count;

@@ -17,8 +17,9 @@ enum host_fail_kind {
 extern bool host_fail_active;
 bool host_fail_slow(enum host_fail_kind kind);
 /**
- * Replace the script: "alloc:ssf,fd:f" - of the calls of a kind, s lets one succeed and f makes one fail; calls
- * after the end succeed. NULL or "": no failures. At start the script is $HV_FAIL. 0, or -EINVAL.
+ * Replace the script: "alloc:ssf,fd:f" - of the calls of a kind, s lets one succeed and f makes one
+ * fail; calls after the end succeed. NULL or "": no failures. At start the script is $HV_FAIL. 0,
+ * or -EINVAL.
  */
 int host_fail_script(const char *script);
 

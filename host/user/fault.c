@@ -2,8 +2,8 @@
 /*
  * fault.c - synchronous faults: the registered owners of generated code, and copies that may fault.
  *
- * A fault-tolerant copy is a routine with known addresses. A fault inside it continues at its error exit; no
- * signal mask, no setjmp, no system call on the way in.
+ * A fault-tolerant copy is a routine with known addresses. A fault inside it continues at its error
+ * exit; no signal mask, no setjmp, no system call on the way in.
  */
 #define _GNU_SOURCE
 #include "../host.h"
@@ -19,8 +19,8 @@ static bool fault_ready;
 static struct host_mutex fault_lock;
 
 /*
- * copy_may_fault(dst, src, n): 0, or -1 with a part copied. Aligned 8, 4, 2 and 1 byte copies are single accesses,
- * as readers of page-table entries need it.
+ * copy_may_fault(dst, src, n): 0, or -1 with a part copied. Aligned 8, 4, 2 and 1 byte copies are
+ * single accesses, as readers of page-table entries need it.
  */
 int host_copy_may_fault(void *dst, const void *src, size_t n);
 extern const u8 host_copy_end[], host_copy_fault[];

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * fault.h - who gets SIGSEGV, SIGBUS, SIGFPE, SIGILL and SIGTRAP. One handler of ours asks, in this order: the
- * registered functions (the soft vendor), the fault-tolerant copies, the client's own handler.
+ * fault.h - who gets SIGSEGV, SIGBUS, SIGFPE, SIGILL and SIGTRAP. One handler of ours asks, in this
+ * order: the registered functions (the soft vendor), the fault-tolerant copies, the client's own
+ * handler.
  */
 #ifndef HOST_USER_FAULT_H
 #define HOST_USER_FAULT_H
@@ -11,9 +12,9 @@
 #include "../types.h"
 
 /**
- * Called in signal context, on the stack the thread was using (or its alternate one). True: the fault was in code of
- * the function's owner, and *uc has been changed to where execution goes on. It must be async-signal-safe, use
- * general registers only, and be quick to say no.
+ * Called in signal context, on the stack the thread was using (or its alternate one). True: the
+ * fault was in code of the function's owner, and *uc has been changed to where execution goes on.
+ * It must be async-signal-safe, use general registers only, and be quick to say no.
  */
 typedef bool (*host_fault_fn)(int sig, siginfo_t *info, ucontext_t *uc);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * lock.c - mutexes, spinlocks and wait queues on futex words. Word values: 0 free, 1 held, 2 held and somebody
- * may be waiting in the kernel.
+ * lock.c - mutexes, spinlocks and wait queues on futex words. Word values: 0 free, 1 held, 2 held
+ * and somebody may be waiting in the kernel.
  */
 #include "../host.h"
 #include "sys.h"

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * mem.c - memory for everything inside the library: size classes over mmap, so that the client's heap is never
- * touched (its allocator may be locked by the very thread a signal interrupted, and may use vector registers).
+ * mem.c - memory for everything inside the library: size classes over mmap, so that the client's
+ * heap is never touched (its allocator may be locked by the very thread a signal interrupted, and
+ * may use vector registers).
  *
- * Every object has a 16-byte header with its class. Small objects come from chunks and go back to their class's
- * list; chunks are never given back. Large ones are mappings of their own.
+ * Every object has a 16-byte header with its class. Small objects come from chunks and go back to
+ * their class's list; chunks are never given back. Large ones are mappings of their own.
  */
 #include <linux/mman.h>
 #include "../host.h"
@@ -60,8 +61,8 @@ static u32 class_of(size_t size)
 
 #ifdef HOST_SANITIZE
 /*
- * Sanitizer builds take the sanitizer's heap and mmap(), for their checks. Its code uses vector registers, which may
- * hold the guest's values.
+ * Sanitizer builds take the sanitizer's heap and mmap(), for their checks. Its code uses vector
+ * registers, which may hold the guest's values.
  */
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -239,8 +240,8 @@ void host_pages_free(void *p, unsigned long n)
 }
 
 /*
- * A forked child starts with an empty arena: another thread of the parent may have held the lock, or been in
- * the middle of changing a list. What the parent had allocated stays mapped and is lost.
+ * A forked child starts with an empty arena: another thread of the parent may have held the lock,
+ * or been in the middle of changing a list. What the parent had allocated stays mapped and is lost.
  */
 void host_mem_after_fork(void)
 {

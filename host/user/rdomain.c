@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * rdomain.c - read sections by epochs. A reader publishes the epoch it entered in; a writer raises the epoch and
- * waits until no reader shows an older one.
+ * rdomain.c - read sections by epochs. A reader publishes the epoch it entered in; a writer raises
+ * the epoch and waits until no reader shows an older one.
  *
- * A reader with its own slot pays one exchange per outermost section and a plain store at its end. membarrier(2)
- * could save that exchange (some 20 cycles per KVM_RUN), but clients' system call filters kill vCPU threads for it.
+ * A reader with its own slot pays one exchange per outermost section and a plain store at its end.
+ * membarrier(2) could save that exchange (some 20 cycles per KVM_RUN), but clients' system call
+ * filters kill vCPU threads for it.
  */
 #include "../host.h"
 #include "sys.h"
@@ -89,7 +90,8 @@ void host_read_lock(struct host_rdomain *d, unsigned int slot)
 
 	if (s->nest++)
 		return;
-	/* Exchange: the epoch is visible before this reader loads any pointer. Pairs with the one in host_synchronize() */
+	/* Exchange: the epoch is visible before this reader loads any pointer. Pairs with the one
+	 * in host_synchronize() */
 	host_xchg(&s->epoch, host_load_relaxed(&d->epoch));
 }
 
@@ -102,7 +104,8 @@ void host_read_unlock(struct host_rdomain *d, unsigned int slot)
 	host_store_release(&s->epoch, 0);
 	if (slot == HOST_READ_SHARED)
 		host_store_release(&s->owner, 0);
-	/* No barrier between the store and this load: a writer that is missed looks again by itself soon. */
+	/* No barrier between the store and this load: a writer that is missed looks again by itself
+	 * soon. */
 	if (unlikely(host_load_relaxed(&d->writers))) {
 		host_fetch_add(&d->wake, 1);
 		sys_futex_wake(&d->wake, 0x7fffffff);
@@ -123,7 +126,8 @@ void host_synchronize_kick(struct host_rdomain *d, void (*kick)(void *arg), void
 	u64 target;
 
 	host_mutex_lock(&d->sync_lock);
-	/* Full barrier: what the writer published before is visible to any reader that shows the new epoch. */
+	/* Full barrier: what the writer published before is visible to any reader that shows the
+	 * new epoch. */
 	target = host_fetch_add(&d->epoch, 1) + 1;
 	host_fetch_add(&d->writers, 1);
 	if (kick)

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * service.c - the process's one thread of ours. It sleeps in epoll on a timerfd (for timer.c), on watched
- * eventfds (for eventfd.c), and on an eventfd by which others wake it. It has all signals blocked but the
- * synchronous ones.
+ * service.c - the process's one thread of ours. It sleeps in epoll on a timerfd (for timer.c), on
+ * watched eventfds (for eventfd.c), and on an eventfd by which others wake it. It has all signals
+ * blocked but the synchronous ones.
  *
- * vCPU threads may be confined to few system calls; to wake the thread they use write(2), which ioeventfds need anyway.
+ * vCPU threads may be confined to few system calls; to wake the thread they use write(2), which
+ * ioeventfds need anyway.
  */
 #include <pthread.h>
 #include <linux/eventpoll.h>
@@ -92,7 +93,8 @@ static void *service_main(void *arg)
 
 	host_store_relaxed(&service.self, thread_self());
 	sys2(__NR_prctl, 15 /* PR_SET_NAME */, (u64)"anykvm-service");
-	/* A short slice, where the kernel knows them, lets this thread run at once when a timer fires. */
+	/* A short slice, where the kernel knows them, lets this thread run at once when a timer
+	 * fires. */
 	sys3(__NR_sched_setattr, 0, (u64)&slice, 0);
 	for (;;) {
 		long i, n;
@@ -178,7 +180,10 @@ int host_service_start(void)
 	return ret;
 }
 
-/* The child's copies of the descriptors stay open: by now their numbers may belong to files of the client's. */
+/*
+ * The child's copies of the descriptors stay open: by now their numbers may belong to files of the
+ * client's.
+ */
 void host_service_after_fork(void)
 {
 	host_mutex_init(&start_lock);

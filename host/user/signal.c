@@ -2,9 +2,10 @@
 /*
  * signal.c - the one signal handler of ours, and the client's handlers behind it.
  *
- * A kernel's KVM_RUN ends when a signal is pending. Ours runs in user space, where the kernel calls the client's handler in
- * the middle of it; so each handler is wrapped, and after it has run on a thread inside KVM_RUN that vCPU is told to
- * stop. TLS in the initial-exec model is read by one instruction, also in a signal handler.
+ * A kernel's KVM_RUN ends when a signal is pending. Ours runs in user space, where the kernel calls
+ * the client's handler in the middle of it; so each handler is wrapped, and after it has run on a
+ * thread inside KVM_RUN that vCPU is told to stop. TLS in the initial-exec model is read by one
+ * instruction, also in a signal handler.
  */
 #define _GNU_SOURCE
 #include <signal.h>
@@ -89,8 +90,8 @@ void host_signal_ran(void)
 }
 
 /*
- * A signal the client keeps blocked, opened for KVM_RUN only: it must end KVM_RUN and stay pending. Keep it, block it,
- * and send it again once the client's mask is back.
+ * A signal the client keeps blocked, opened for KVM_RUN only: it must end KVM_RUN and stay pending.
+ * Keep it, block it, and send it again once the client's mask is back.
  */
 static bool defer(struct run_state *r, int sig, const siginfo_t *info, ucontext_t *uc)
 {
@@ -167,7 +168,8 @@ static int install(int sig, const struct ksigaction *act)
 	};
 
 	if (is_sync(sig)) {
-		/* no mask and no deferral: translated code may fault inside the client's handler's thread again */
+		/* no mask and no deferral: translated code may fault inside the client's handler's
+		 * thread again */
 		ours.flags |= KSA_ONSTACK | KSA_NODEFER;
 	} else {
 		ours.flags |= act->flags & ~(KSA_RESETHAND | KSA_RESTORER);
@@ -183,7 +185,8 @@ static void remember(int sig, const struct ksigaction *act)
 	host_store_relaxed(&slot->flags, act->flags);
 	host_store_relaxed(&slot->mask, act->mask);
 	host_store_relaxed(&slot->restorer, act->restorer);
-	host_store_release(&slot->handler, act->handler);	/* pairs with the load in call_client() */
+	/* pairs with the load in call_client() */
+	host_store_release(&slot->handler, act->handler);
 }
 
 static int take_locked(int sig)
@@ -268,7 +271,8 @@ void host_run_begin(void (*stop)(void *arg), void *arg)
 	}
 	r->ran = false;
 	r->arg = arg;
-	__atomic_signal_fence(__ATOMIC_SEQ_CST);	/* the handler of this thread sees arg before stop */
+	/* the handler of this thread sees arg before stop */
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 	r->stop = stop;
 }
 
@@ -290,14 +294,16 @@ void host_sigmask_swap(u64 newmask, u64 *oldmask)
 	u32 i, n;
 
 	if (!r->swapped) {
-		/* the outer mask must be known before a signal can come in: block first, then open */
+		/* the outer mask must be known before a signal can come in: block first, then
+		 * open */
 		sys4(__NR_rt_sigprocmask, SIG_SETMASK, 0, (u64)&old, sizeof(old));
 		r->outer_mask = old;
 		r->nr_deferred = 0;
 		__atomic_signal_fence(__ATOMIC_SEQ_CST);
 		r->swapped = true;
 		__atomic_signal_fence(__ATOMIC_SEQ_CST);
-		/* A blocked signal without a handler of ours would kill the process: leave it blocked. */
+		/* A blocked signal without a handler of ours would kill the process: leave it
+		 * blocked. */
 		mask |= old & ~host_load_relaxed(&taken);
 		set_mask(SIG_SETMASK, mask);
 	} else {

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * string.c - memcpy and relatives without vector registers, under our names and, hidden, under the names that
- * the compiler calls for struct copies and initialisers.
+ * string.c - memcpy and relatives without vector registers, under our names and, hidden, under the
+ * names that the compiler calls for struct copies and initialisers.
  *
- * Small sizes decide: most copies on a vCPU's path are 1 to 64 bytes, and rep movsb takes some 30 cycles to start.
+ * Small sizes decide: most copies on a vCPU's path are 1 to 64 bytes, and rep movsb takes some 30
+ * cycles to start.
  */
 #include "../host.h"
 
@@ -162,8 +163,8 @@ int host_memcmp(const void *a, const void *b, size_t n)
 }
 
 /*
- * What the compiler calls. Hidden: they serve our objects only (and, linked statically, the program that links
- * libanykvm.a), and the library does not export them.
+ * What the compiler calls. Hidden: they serve our objects only (and, linked statically, the program
+ * that links libanykvm.a), and the library does not export them.
  */
 #ifndef __SANITIZE_THREAD__
 void *memcpy(void *dst, const void *src, size_t n) __attribute__((visibility("hidden"), alias("host_memcpy")));

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * sys.h - system calls without libc. Libc's wrappers may use vector registers, set errno, or be cancellation
- * points; on a vCPU thread all three would harm. Results are >= 0 or -errno. For host/user, lib and vendor/soft.
+ * sys.h - system calls without libc. Libc's wrappers may use vector registers, set errno, or be
+ * cancellation points; on a vCPU thread all three would harm. Results are >= 0 or -errno. For
+ * host/user, lib and vendor/soft.
  */
 #ifndef HOST_USER_SYS_H
 #define HOST_USER_SYS_H
@@ -63,14 +64,18 @@ static __always_inline bool sys_is_err(long ret)
 	return (unsigned long)ret > -4096UL;
 }
 
-/** Wait while *word == val. deadline_ns: CLOCK_MONOTONIC, U64_MAX for none. 0, -EAGAIN, -EINTR, -ETIMEDOUT. */
+/**
+ * Wait while *word == val. deadline_ns: CLOCK_MONOTONIC, U64_MAX for none. 0, -EAGAIN, -EINTR,
+ * -ETIMEDOUT.
+ */
 static inline long sys_futex_wait(u32 *word, u32 val, u64 deadline_ns)
 {
 	struct __kernel_timespec ts;
 
 	/*
-	 * Always with a time limit: without one the kernel restarts the wait behind our back after a handler that
-	 * was installed with SA_RESTART, and KVM_RUN would miss the signal that was to end it.
+	 * Always with a time limit: without one the kernel restarts the wait behind our back after
+	 * a handler that was installed with SA_RESTART, and KVM_RUN would miss the signal that was
+	 * to end it.
 	 */
 	if (deadline_ns > 9000000000000000000ULL)
 		deadline_ns = 9000000000000000000ULL;

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * timer.c - one-shot timers in a pairing heap whose links lie in the timers: arming allocates nothing.
+ * timer.c - one-shot timers in a pairing heap whose links lie in the timers: arming allocates
+ * nothing.
  *
- * Arming costs a vCPU no system call unless the new expiry is before the time at which the service thread wakes
- * up anyway. That time is kept early on purpose: after a timer has fired, the thread looks once more LINGER_NS later,
- * because a guest programs its next tick right after the last.
+ * Arming costs a vCPU no system call unless the new expiry is before the time at which the service
+ * thread wakes up anyway. That time is kept early on purpose: after a timer has fired, the thread
+ * looks once more LINGER_NS later, because a guest programs its next tick right after the last.
  */
 #include "../host.h"
 #include "sys.h"
@@ -14,7 +15,8 @@
 #define NEVER		(~0ULL)
 
 struct node {
-	struct host_timer *child, *next, *prev;	/* prev: left sibling, or parent of the first child */
+	/* prev: left sibling, or parent of the first child */
+	struct host_timer *child, *next, *prev;
 	u64 armed;
 };
 static_assert(sizeof(struct node) <= sizeof(((struct host_timer *)0)->impl), "node fits in host_timer");
@@ -54,7 +56,10 @@ static struct host_timer *meld(struct host_timer *a, struct host_timer *b)
 	return a;
 }
 
-/* Make one heap of the siblings that begin with first: pairs from left to right, then all from right to left. */
+/*
+ * Make one heap of the siblings that begin with first: pairs from left to right, then all from
+ * right to left.
+ */
 static struct host_timer *merge_pairs(struct host_timer *first)
 {
 	struct host_timer *stack = NULL, *root = NULL;

@@ -15,22 +15,24 @@
 #endif
 
 /**
- * Prepare this address space: nothing but the mark by which a forked child is told from its parent. In a forked child it
- * resets locks and tables, whose holders are not there, and calls forked() for the caller's own. 0 or -ENOMEM.
+ * Prepare this address space: nothing but the mark by which a forked child is told from its parent.
+ * In a forked child it resets locks and tables, whose holders are not there, and calls forked() for
+ * the caller's own. 0 or -ENOMEM.
  */
 int host_process_begin(void (*forked)(void));
 /** True in a forked child of a process that has begun, until it begins itself. No system call. */
 bool host_process_is_copy(void);
 
 /**
- * Make the process ready for VMs: the service thread, fault handlers, clocks. Called on a client thread that may
- * create threads (KVM_CREATE_VM), never on a vCPU's. Cheap when done before. 0 or -errno.
+ * Make the process ready for VMs: the service thread, fault handlers, clocks. Called on a client
+ * thread that may create threads (KVM_CREATE_VM), never on a vCPU's. Cheap when done before. 0 or
+ * -errno.
  */
 int host_process_init(void);
 
 /**
- * Identity of this address space: a number other than 0, another one in a forked child. No system call after
- * host_process_init().
+ * Identity of this address space: a number other than 0, another one in a forked child. No system
+ * call after host_process_init().
  */
 u64 host_process_token(void);
 
@@ -39,10 +41,15 @@ u64 host_process_token(void);
 /** Start the service thread if there is none. 0 or -errno. */
 int host_service_start(void);
 bool host_service_is_self(void);
-/** Watch fd for input; the service thread calls host_eventfd_ready(id) when there is. 0 or -errno. */
+/**
+ * Watch fd for input; the service thread calls host_eventfd_ready(id) when there is. 0 or -errno.
+ */
 int host_service_watch(int fd, u64 id);
 void host_service_unwatch(int fd);
-/** Program the thread's next wake-up, CLOCK_MONOTONIC, ~0 for never. By the service thread itself only. */
+/**
+ * Program the thread's next wake-up, CLOCK_MONOTONIC, ~0 for never. By the service thread itself
+ * only.
+ */
 void host_service_program(u64 expires_ns);
 /** Make the thread call host_timers_run(). Any thread; one write(2). */
 void host_service_wake(void);
