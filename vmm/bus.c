@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * bus.c - dispatch of port and MMIO accesses. Ports go through a byte table, as a port exit is what a guest does
- * most; MMIO through a binary search.
+ * bus.c - dispatch of port and MMIO accesses. Ports go through a byte table, as a port exit is what
+ * a guest does most; MMIO through a binary search.
  */
 #include <errno.h>
 #include <stdbool.h>
@@ -131,8 +131,8 @@ static uint64_t access_mask(unsigned int size)
 }
 
 /*
- * What a region does not take in one piece goes byte for byte, each byte to whoever is there: so does an ISA bridge
- * with a wide access to narrow devices.
+ * What a region does not take in one piece goes byte for byte, each byte to whoever is there: so
+ * does an ISA bridge with a wide access to narrow devices.
  */
 uint64_t bus_port_read(struct bus *bus, uint16_t port, unsigned int size)
 {

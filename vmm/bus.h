@@ -2,8 +2,8 @@
 /*
  * bus.h - who answers at which port and at which MMIO address.
  *
- * Regions are added and removed while no vCPU runs. Accesses come from all vCPU threads at once; each device has a
- * lock of its own.
+ * Regions are added and removed while no vCPU runs. Accesses come from all vCPU threads at once;
+ * each device has a lock of its own.
  */
 #ifndef VMM_BUS_H
 #define VMM_BUS_H
@@ -11,7 +11,8 @@
 #include <stdint.h>
 
 struct bus_ops {
-	/* @offset from the region's start, @size 1, 2, 4 or 8 and at most max_size. Any vCPU thread. */
+	/* @offset from the region's start, @size 1, 2, 4 or 8 and at most max_size. Any vCPU
+	 * thread. */
 	uint64_t (*read)(void *dev, uint64_t offset, unsigned int size);
 	void (*write)(void *dev, uint64_t offset, uint64_t value, unsigned int size);
 	unsigned int max_size;	/* wider accesses arrive as several, low part first */
@@ -29,7 +30,8 @@ struct bus_region {
 
 struct bus {
 	unsigned int nr_ports, nr_mmio;
-	struct bus_region ports[BUS_MAX_REGIONS];	/* [0] is nobody: reads all ones, ignores writes */
+	/* [0] is nobody: reads all ones, ignores writes */
+	struct bus_region ports[BUS_MAX_REGIONS];
 	struct bus_region mmio[BUS_MAX_REGIONS];	/* sorted by start */
 	uint8_t port_map[BUS_PORTS];			/* port -> index in ports[] */
 };

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * cpuid.c - KVM's list of supported features, made into one vCPU's CPUID (Intel SDM volume 2A, CPUID; AMD APM volume
- * 3, appendix E).
+ * cpuid.c - KVM's list of supported features, made into one vCPU's CPUID (Intel SDM volume 2A,
+ * CPUID; AMD APM volume 3, appendix E).
  *
- * KVM says what may be offered; which CPU this is, how many there are and who shares a cache is the VMM's to say.
+ * KVM says what may be offered; which CPU this is, how many there are and who shares a cache is the
+ * VMM's to say.
  */
 #include <stdint.h>
 
@@ -149,7 +150,8 @@ void cpuid_build(struct vm_cpuid *out, const struct kvm_cpuid2 *supported, const
 		add_topology(out, 0x1f, cfg);
 	if (kvm_leaves && cfg->tsc_khz)
 		add(out, &timing);
-	/* Only a CPU without leaf 4 (AMD's way) tells by CMP_LEGACY that its logical processors are cores. */
+	/* Only a CPU without leaf 4 (AMD's way) tells by CMP_LEGACY that its logical processors are
+	 * cores. */
 	for (i = 0; i < out->hdr.nent && !intel_leaf4 && max_0x8 >= 0x80000008 && cfg->cpus > 1; i++)
 		if (out->entries[i].function == 0x80000001)
 			out->entries[i].ecx |= AMD_ECX_CMP_LEGACY;

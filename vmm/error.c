@@ -20,7 +20,8 @@ void err_report(const struct vmm_err *err)
 	char line[sizeof(err->text)];
 	unsigned int i;
 
-	/* File names come from outside: a newline or an escape sequence in one must not reach the terminal. */
+	/* File names come from outside: a newline or an escape sequence in one must not reach the
+	 * terminal. */
 	for (i = 0; i < sizeof(line) - 1 && err->text[i]; i++)
 		line[i] = (unsigned char)err->text[i] < 0x20 || err->text[i] == 0x7f ? '?' : err->text[i];
 	line[i] = '\0';

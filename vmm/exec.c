@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * exec.c - `anykvm exec -- PROGRAM`: starts a program with the preload library, so that it finds AnyKVM behind
- * /dev/kvm. What preloading cannot reach (static, 32-bit and privileged programs) is refused with the reason, as the
- * program would otherwise run without AnyKVM and nobody would know why.
+ * exec.c - `anykvm exec -- PROGRAM`: starts a program with the preload library, so that it finds
+ * AnyKVM behind /dev/kvm. What preloading cannot reach (static, 32-bit and privileged programs) is
+ * refused with the reason, as the program would otherwise run without AnyKVM and nobody would know
+ * why.
  */
 #define _GNU_SOURCE
 #include <elf.h>

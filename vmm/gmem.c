@@ -37,7 +37,8 @@ int gmem_create(struct gmem *g, uint64_t size, struct vmm_err *err)
 	uint64_t addr, start;
 	void *p;
 
-	/* The kernel would hand out any amount; the guest would then die of it, or the host's OOM killer strike. */
+	/* The kernel would hand out any amount; the guest would then die of it, or the host's OOM
+	 * killer strike. */
 	if (size / 4 > host)
 		return err_set(err, "-m: %llu MiB is more than four times this host's memory (%llu MiB); give less",
 			       (unsigned long long)(size >> 20), (unsigned long long)(host >> 20));

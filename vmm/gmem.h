@@ -2,8 +2,9 @@
 /*
  * gmem.h - guest memory.
  *
- * A guest-physical address is an integer; guest memory is reached by these calls only, each with a length that is
- * checked. The memory is anonymous and reserved lazily: nothing is touched that nobody has written.
+ * A guest-physical address is an integer; guest memory is reached by these calls only, each with a
+ * length that is checked. The memory is anonymous and reserved lazily: nothing is touched that
+ * nobody has written.
  */
 #ifndef VMM_GMEM_H
 #define VMM_GMEM_H
@@ -38,14 +39,19 @@ void gmem_layout(struct gmem *g, uint64_t size);
 int gmem_create(struct gmem *g, uint64_t size, struct vmm_err *err);
 void gmem_destroy(struct gmem *g);
 
-/** The host address of guest memory [gpa, gpa + len), or NULL if it is not all memory of one slot. */
+/**
+ * The host address of guest memory [gpa, gpa + len), or NULL if it is not all memory of one slot.
+ */
 void *gmem_at(const struct gmem *g, uint64_t gpa, uint64_t len);
 
 /** Copy in or out. 0, or -EFAULT and nothing copied. */
 int gmem_write(const struct gmem *g, uint64_t gpa, const void *buf, uint64_t len);
 int gmem_read(const struct gmem *g, uint64_t gpa, void *buf, uint64_t len);
 
-/** Read @len bytes at @offset of a file straight into guest memory. 0, -EFAULT, -ENODATA (file too short), -errno. */
+/**
+ * Read @len bytes at @offset of a file straight into guest memory. 0, -EFAULT, -ENODATA (file too
+ * short), -errno.
+ */
 int gmem_load(const struct gmem *g, uint64_t gpa, int fd, off_t offset, uint64_t len);
 
 #endif

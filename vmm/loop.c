@@ -21,7 +21,8 @@ uint64_t clock_ns(void)
 
 int loop_init(struct loop *loop)
 {
-	struct epoll_event ev = { .events = EPOLLIN, .data.ptr = NULL };	/* NULL: the wake-up descriptor */
+	/* NULL: the wake-up descriptor */
+	struct epoll_event ev = { .events = EPOLLIN, .data.ptr = NULL };
 	int ret;
 
 	loop->stop = false;

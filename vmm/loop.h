@@ -2,8 +2,8 @@
 /*
  * loop.h - the main thread's event loop: descriptors and timers.
  *
- * Callbacks run in the main thread. loop_timer_set(), loop_wake() may be called from any thread, the rest from the
- * main thread only.
+ * Callbacks run in the main thread. loop_timer_set(), loop_wake() may be called from any thread,
+ * the rest from the main thread only.
  */
 #ifndef VMM_LOOP_H
 #define VMM_LOOP_H

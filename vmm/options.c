@@ -2,7 +2,8 @@
 /*
  * options.c - the command line of `anykvm run`.
  *
- * QEMU's spelling, so that a command line of one works with the other as far as the machines are alike: -option or
+ * QEMU's spelling, so that a command line of one works with the other as far as the machines are
+ * alike: -option or
  * --option, the value always the next word, properties separated by commas. What would change nothing here is
  * accepted; what cannot be done is refused, never ignored.
  */

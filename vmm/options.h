@@ -32,8 +32,9 @@ struct options {
 int options_parse(struct options *o, int argc, char **argv, struct vmm_err *err);
 
 /**
- * A size as QEMU takes it: a decimal number with an optional suffix K M G T (also with B or iB behind it), MiB if
- * there is none. *bytes is set only on success; -1: not a size, or it does not fit in 64 bits.
+ * A size as QEMU takes it: a decimal number with an optional suffix K M G T (also with B or iB
+ * behind it), MiB if there is none. *bytes is set only on success; -1: not a size, or it does not
+ * fit in 64 bits.
  */
 int options_parse_size(const char *s, uint64_t *bytes);
 

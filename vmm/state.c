@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * state.c - the power-on state, saved when a VM is new and put back when its guest resets the machine. So a reset
- * needs no knowledge of what each register is after power-on: KVM has said it.
+ * state.c - the power-on state, saved when a VM is new and put back when its guest resets the
+ * machine. So a reset needs no knowledge of what each register is after power-on: KVM has said it.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -18,8 +18,8 @@ struct state_step {
 };
 
 /*
- * In the order in which they can be put back: SREGS enable the APIC that LAPIC describes, MSRs hold the deadline that
- * depends on its mode, REGS drop a pending exception that EVENTS may bring.
+ * In the order in which they can be put back: SREGS enable the APIC that LAPIC describes, MSRs hold
+ * the deadline that depends on its mode, REGS drop a pending exception that EVENTS may bring.
  */
 static const struct state_step steps[] = {
 	{ KVM_GET_MP_STATE, KVM_SET_MP_STATE, offsetof(struct vcpu_state, mp_state), "MP_STATE" },
@@ -49,7 +49,8 @@ static int save_msrs(struct vcpu *vcpu, struct vm_msrs *msrs, struct vmm_err *er
 	if (ret < 0)
 		return err_set(err, "KVM_GET_MSR_INDEX_LIST: %s", strerror(-ret));
 	msrs->hdr.nmsrs = 0;
-	/* One by one: the list names MSRs that this CPU model may not have. Time goes on through a reset. */
+	/* One by one: the list names MSRs that this CPU model may not have. Time goes on through a
+	 * reset. */
 	for (i = 0; i < list.hdr.nmsrs && msrs->hdr.nmsrs < 256; i++) {
 		if (list.indices[i] == MSR_TSC)
 			continue;

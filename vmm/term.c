@@ -2,8 +2,9 @@
 /*
  * term.c - standard input and output as the guest's serial console.
  *
- * Everything here runs in the main thread, but for the port's two calls, which only arm timers. Nothing blocks: if
- * nobody reads our output, the port fills up and the guest waits, while Ctrl-A x and signals still work.
+ * Everything here runs in the main thread, but for the port's two calls, which only arm timers.
+ * Nothing blocks: if nobody reads our output, the port fills up and the guest waits, while Ctrl-A x
+ * and signals still work.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -54,7 +55,10 @@ static void crashed(int sig)
 	raise(sig);		/* SA_RESETHAND: the default action now, with its core file */
 }
 
-/* Only where a fault would end the process anyway: libanykvm, whose handlers come later, passes on what is not its. */
+/*
+ * Only where a fault would end the process anyway: libanykvm, whose handlers come later, passes on
+ * what is not its.
+ */
 static void catch_crashes(void)
 {
 	static const int signals[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT };
@@ -83,8 +87,9 @@ static bool make_raw(void)
 /* -- output -- */
 
 /*
- * A descriptor for output that does not block. O_NONBLOCK on the one we were given would reach everybody who shares
- * it, such as our shell; a terminal or pipe can be opened a second time instead.
+ * A descriptor for output that does not block. O_NONBLOCK on the one we were given would reach
+ * everybody who shares it, such as our shell; a terminal or pipe can be opened a second time
+ * instead.
  */
 static void open_output(struct term *t)
 {
@@ -211,7 +216,8 @@ static void input_ready(void *opaque)
 	ssize_t n;
 
 	if (t->held && !feed(t)) {
-		/* A person types on: what does not fit is lost, as on a real line, but Ctrl-A x is seen. */
+		/* A person types on: what does not fit is lost, as on a real line, but Ctrl-A x is
+		 * seen. */
 		if (t->tty) {
 			t->held = 0;
 		} else {

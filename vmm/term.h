@@ -33,7 +33,10 @@ struct uart_host term_uart_host(struct term *t);
 
 /** Raw mode, and begin to listen. */
 void term_start(struct term *t, struct uart *uart);
-/** Write out everything (giving up if nobody reads for a second), stop listening, give the terminal back. */
+/**
+ * Write out everything (giving up if nobody reads for a second), stop listening, give the terminal
+ * back.
+ */
 void term_stop(struct term *t);
 void term_destroy(struct term *t);
 

@@ -54,8 +54,8 @@ static int set_cpuid(struct vcpu *vcpu, const struct kvm_cpuid2 *supported, stru
 }
 
 /*
- * What firmware leaves in the MSRs: everything write-back but the legacy video window and the devices below 4 GiB.
- * A KVM that does not know one of them is no reason to fail.
+ * What firmware leaves in the MSRs: everything write-back but the legacy video window and the
+ * devices below 4 GiB. A KVM that does not know one of them is no reason to fail.
  */
 static void set_msrs(struct vcpu *vcpu, unsigned int phys_bits)
 {

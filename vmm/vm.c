@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
-/* vm.c - the life of a VM: creation, start, reset, end. Main thread, but for vm_request() and vm_fail(). */
+/*
+ * vm.c - the life of a VM: creation, start, reset, end. Main thread, but for vm_request() and
+ * vm_fail().
+ */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <stdio.h>
@@ -19,7 +22,8 @@ void vm_request(struct vm *vm, enum vm_request request)
 {
 	pthread_mutex_lock(&vm->lock);
 	if ((int)request > vm->request) {
-		__atomic_store_n(&vm->request, request, __ATOMIC_RELEASE);	/* pairs with vm_requested() */
+		/* pairs with vm_requested() */
+		__atomic_store_n(&vm->request, request, __ATOMIC_RELEASE);
 		loop_wake(&vm->loop);
 	}
 	pthread_mutex_unlock(&vm->lock);
@@ -183,7 +187,10 @@ static int create_machine(struct vm *vm, struct vmm_err *err)
 	return q35_create(&vm->machine, &host, vm->opt->no_serial ? NULL : &console, err);
 }
 
-/* Everything into memory, and the boot CPU to the kernel's entry; the other CPUs wait for INIT and SIPI. */
+/*
+ * Everything into memory, and the boot CPU to the kernel's entry; the other CPUs wait for INIT and
+ * SIPI.
+ */
 static int load(struct vm *vm, struct vmm_err *err)
 {
 	struct vcpu *boot = &vm->vcpus[0];
@@ -276,7 +283,9 @@ static void park_all(struct vm *vm)
 	pthread_mutex_unlock(&vm->lock);
 }
 
-/* Let parked vCPUs go: on with the guest (true), or, if a stop is requested, to their end (false). */
+/*
+ * Let parked vCPUs go: on with the guest (true), or, if a stop is requested, to their end (false).
+ */
 static bool unpark_all(struct vm *vm)
 {
 	unsigned int i;
@@ -362,7 +371,10 @@ static void signal_ready(void *opaque)
 	vm_request(s->vm, VM_STOP);
 }
 
-/* Signals that end us are events of the loop, so that the terminal is given back and the output written. */
+/*
+ * Signals that end us are events of the loop, so that the terminal is given back and the output
+ * written.
+ */
 static int signals_init(struct signals *s, struct vm *vm, struct vmm_err *err)
 {
 	struct sigaction kick = { .sa_handler = kick_ignored };

@@ -2,9 +2,9 @@
 /*
  * vm.h - a virtual machine and its vCPUs, as a client of the KVM API.
  *
- * The main thread creates everything, then runs the event loop. Each vCPU has a thread. When the VM must stop or be
- * reset, whoever notices calls vm_request(); the main thread leaves the loop, brings all vCPUs to a halt ("parks"
- * them) and acts while nothing runs.
+ * The main thread creates everything, then runs the event loop. Each vCPU has a thread. When the VM
+ * must stop or be reset, whoever notices calls vm_request(); the main thread leaves the loop,
+ * brings all vCPUs to a halt ("parks" them) and acts while nothing runs.
  */
 #ifndef VMM_VM_H
 #define VMM_VM_H
@@ -99,10 +99,14 @@ void vm_request(struct vm *vm, enum vm_request request);
 
 static inline int vm_requested(const struct vm *vm)
 {
-	return __atomic_load_n(&vm->request, __ATOMIC_ACQUIRE);	/* pairs with the release in vm_request() */
+	/* pairs with the release in vm_request() */
+	return __atomic_load_n(&vm->request, __ATOMIC_ACQUIRE);
 }
 
-/** The VM cannot go on: report @err (and @dump, may be NULL) when it has stopped. The first failure counts. */
+/**
+ * The VM cannot go on: report @err (and @dump, may be NULL) when it has stopped. The first failure
+ * counts.
+ */
 void vm_fail(struct vm *vm, const struct vmm_err *err, const char *dump);
 
 static inline int vm_ioctl(const struct vm *vm, unsigned long request, const void *arg)

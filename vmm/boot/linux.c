@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * linux.c - loads a bzImage and enters its 64-bit entry point (Documentation/arch/x86/boot.rst, "64-bit boot
- * protocol"; struct names as there).
+ * linux.c - loads a bzImage and enters its 64-bit entry point (Documentation/arch/x86/boot.rst,
+ * "64-bit boot protocol"; struct names as there).
  *
- * The files are trusted no further than their sizes: every number of the header is checked against the file and the
- * guest's memory before it is used.
+ * The files are trusted no further than their sizes: every number of the header is checked against
+ * the file and the guest's memory before it is used.
  */
 #include <assert.h>
 #include <errno.h>
@@ -169,7 +169,8 @@ int linux_place(struct linux_boot *lb, uint64_t low_end, struct vmm_err *err)
 {
 	uint64_t kernel_end, top;
 
-	/* A relocatable kernel could go elsewhere, but it then moves itself to pref_address or above anyway. */
+	/* A relocatable kernel could go elsewhere, but it then moves itself to pref_address or
+	 * above anyway. */
 	lb->code_addr = lb->hdr.pref_address;
 	kernel_end = lb->code_addr + lb->hdr.init_size;
 	if (lb->code_addr < TABLES_END || lb->code_addr >> 32)

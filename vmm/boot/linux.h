@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * linux.h - a Linux kernel into memory, by the 64-bit boot protocol (Documentation/arch/x86/boot.rst).
+ * linux.h - a Linux kernel into memory, by the 64-bit boot protocol
+ * (Documentation/arch/x86/boot.rst).
  *
  * Open checks the files, place decides where everything goes, load copies it (again at each reset).
  */
@@ -31,10 +32,15 @@ int linux_open(struct linux_boot *lb, const char *kernel, const char *initrd, co
 	       struct vmm_err *err);
 void linux_close(struct linux_boot *lb);
 
-/** Decide where kernel and initrd go in memory that ends at @low_end. Pure. 0, or -1 with *err set. */
+/**
+ * Decide where kernel and initrd go in memory that ends at @low_end. Pure. 0, or -1 with *err set.
+ */
 int linux_place(struct linux_boot *lb, uint64_t low_end, struct vmm_err *err);
 
-/** Write kernel, initrd, command line, zero page, page tables and GDT. @rsdp: where the ACPI tables begin. */
+/**
+ * Write kernel, initrd, command line, zero page, page tables and GDT. @rsdp: where the ACPI tables
+ * begin.
+ */
 int linux_load(const struct linux_boot *lb, const struct gmem *g, uint64_t rsdp, struct vmm_err *err);
 
 /** Put the entry state into registers that hold the state after reset. */

@@ -2,8 +2,9 @@
 /*
  * i8042.c - keyboard controller with nothing plugged in, and the reset ports.
  *
- * The ACPI tables say that there is no controller, so that Linux does not wait for keyboards; what remains is for
- * code that resets through it or asks for the A20 gate. A20 is always open: no guest of ours needs it closed.
+ * The ACPI tables say that there is no controller, so that Linux does not wait for keyboards; what
+ * remains is for code that resets through it or asks for the A20 gate. A20 is always open: no guest
+ * of ours needs it closed.
  */
 #include "i8042.h"
 

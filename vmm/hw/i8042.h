@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * i8042.h - keyboard controller without keyboard or mouse: what firmware, boot loaders and reset code use of it.
- * Beside it the chip set's own ways to the reset line, ports 0x92 and 0xcf9.
+ * i8042.h - keyboard controller without keyboard or mouse: what firmware, boot loaders and reset
+ * code use of it. Beside it the chip set's own ways to the reset line, ports 0x92 and 0xcf9.
  */
 #ifndef VMM_HW_I8042_H
 #define VMM_HW_I8042_H

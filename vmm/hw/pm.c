@@ -2,7 +2,8 @@
 /*
  * pm.c - ACPI fixed hardware (ACPI specification 6.4, section 4.8.3; names as there).
  *
- * There is no SMM and no legacy mode: SCI_EN is always set, and the FADT says so by having no SMI_CMD.
+ * There is no SMM and no legacy mode: SCI_EN is always set, and the FADT says so by having no
+ * SMI_CMD.
  */
 #include <stdbool.h>
 

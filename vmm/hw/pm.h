@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
-/* pm.h - ACPI power management: PM1a event and control blocks and the PM timer, at the ICH9's places. */
+/*
+ * pm.h - ACPI power management: PM1a event and control blocks and the PM timer, at the ICH9's
+ * places.
+ */
 #ifndef VMM_HW_PM_H
 #define VMM_HW_PM_H
 
@@ -18,7 +21,8 @@
 
 struct pm_host {
 	void (*poweroff)(void *opaque);			/* any vCPU thread */
-	void (*timer)(void *opaque, uint64_t when);	/* call pm_tick() then (ns, monotonic); 0: not at all */
+	/* call pm_tick() then (ns, monotonic); 0: not at all */
+	void (*timer)(void *opaque, uint64_t when);
 	uint64_t (*monotonic_ns)(void *opaque);
 	void *opaque;
 };

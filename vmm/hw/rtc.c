@@ -2,8 +2,8 @@
 /*
  * rtc.c - MC146818A real-time clock (Motorola data sheet; register and bit names as there).
  *
- * The time is the host's plus an offset. Nothing ticks: registers are worked out when they are read, and a timer
- * runs only while an interrupt is enabled that needs it.
+ * The time is the host's plus an offset. Nothing ticks: registers are worked out when they are
+ * read, and a timer runs only while an interrupt is enabled that needs it.
  */
 #include <stdbool.h>
 #include <string.h>
@@ -261,7 +261,8 @@ static void rtc_store(struct rtc *rtc, uint8_t value)
 	if (index == REG_C || index == REG_D)
 		return;
 	account(rtc);
-	/* The registers come to rest when the clock stops, and a time written to a running clock counts at once. */
+	/* The registers come to rest when the clock stops, and a time written to a running clock
+	 * counts at once. */
 	if (!was_stopped && (is_time(index) || index == REG_A || index == REG_B))
 		time_to_regs(rtc, ns / NSEC_PER_SEC);
 	rtc->cmos[index] = index == REG_A ? value & ~A_UIP : value;
@@ -332,7 +333,8 @@ void rtc_init(struct rtc *rtc, const struct irq_pin *irq, const struct rtc_host 
 	rtc->cmos[REG_A] = A_DIVIDER_32K | 6;	/* 1024 Hz, as a BIOS sets it */
 	rtc->cmos[REG_B] = B_24H;
 	rtc->cmos[REG_D] = D_VALID;
-	rtc->cmos[0x14] = 0x02;			/* equipment: a numeric coprocessor, no disk drives, no display */
+	/* equipment: a numeric coprocessor, no disk drives, no display */
+	rtc->cmos[0x14] = 0x02;
 	set_memory_size(rtc, low, high);
 	rtc->second = guest_ns(rtc) / NSEC_PER_SEC;
 }

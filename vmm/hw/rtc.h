@@ -13,7 +13,8 @@
 #define RTC_CENTURY	0x32	/* CMOS index; the FADT names it */
 
 struct rtc_host {
-	/* Call rtc_tick() at @when (ns on the host's monotonic clock); 0: not at all. rtc->lock held. */
+	/* Call rtc_tick() at @when (ns on the host's monotonic clock); 0: not at all. rtc->lock
+	 * held. */
 	void (*timer)(void *opaque, uint64_t when);
 	uint64_t (*monotonic_ns)(void *opaque);
 	/* ns since 1970, UTC */
@@ -27,9 +28,11 @@ struct rtc {
 	struct rtc_host host;
 	int irq_level;
 	uint8_t index;
-	uint8_t cmos[128];		/* time registers are valid while the clock is stopped (SET) only */
+	/* time registers are valid while the clock is stopped (SET) only */
+	uint8_t cmos[128];
 	int64_t offset_ns;		/* guest's time minus the host's */
-	uint64_t second;		/* guest second up to which updates and alarms are accounted for */
+	/* guest second up to which updates and alarms are accounted for */
+	uint64_t second;
 	uint64_t periodic_ns;		/* next periodic event, 0: rate off */
 };
 

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * uart.c - 16550A serial port (National Semiconductor PC16550D data sheet; register names as there).
+ * uart.c - 16550A serial port (National Semiconductor PC16550D data sheet; register names as
+ * there).
  *
- * There is no line and no baud rate: a byte is sent when it is written. Output gathers in a buffer, which the host
- * side empties a moment later, so that a guest that prints byte by byte does not cost a system call for each. If the
- * host side falls behind, the transmitter reports itself busy, as a real one would.
+ * There is no line and no baud rate: a byte is sent when it is written. Output gathers in a buffer,
+ * which the host side empties a moment later, so that a guest that prints byte by byte does not
+ * cost a system call for each. If the host side falls behind, the transmitter reports itself busy,
+ * as a real one would.
  */
 #include <linux/serial_reg.h>
 #include <string.h>
@@ -51,7 +53,8 @@ static uint8_t uart_iir(const struct uart *u)
 	if ((u->ier & UART_IER_RLSI) && u->lsr_errors)
 		id = UART_IIR_RLSI;
 	else if ((u->ier & UART_IER_RDI) && u->fifo.len)
-		/* Below the trigger level a real port waits four character times; characters take no time here. */
+		/* Below the trigger level a real port waits four character times; characters take
+		 * no time here. */
 		id = !(u->fcr & UART_FCR_ENABLE_FIFO) || u->fifo.len >= trigger[u->fcr >> 6] ?
 			UART_IIR_RDI : UART_IIR_RX_TIMEOUT;
 	else if ((u->ier & UART_IER_THRI) && u->thre_event)
@@ -63,7 +66,8 @@ static uint8_t uart_iir(const struct uart *u)
 
 static void uart_update_irq(struct uart *u)
 {
-	/* On a PC, OUT2 connects the interrupt output to the controller; loopback mode disconnects it. */
+	/* On a PC, OUT2 connects the interrupt output to the controller; loopback mode disconnects
+	 * it. */
 	int level = !(uart_iir(u) & UART_IIR_NO_INT) && (u->mcr & UART_MCR_OUT2) && !(u->mcr & UART_MCR_LOOP);
 
 	if (level != u->irq_level) {
@@ -73,8 +77,9 @@ static void uart_update_irq(struct uart *u)
 }
 
 /*
- * The other side sends only while we request it (RTS), as with hardware flow control, or once the driver waits for
- * interrupts. So what was typed during boot is not lost when the driver clears the FIFO before it sets RTS.
+ * The other side sends only while we request it (RTS), as with hardware flow control, or once the
+ * driver waits for interrupts. So what was typed during boot is not lost when the driver clears the
+ * FIFO before it sets RTS.
  */
 static bool uart_receiving(const struct uart *u)
 {

@@ -2,8 +2,9 @@
 /*
  * uart.h - a 16550A serial port that is as fast as its host side.
  *
- * The guest's side is uart_ops on eight ports. The host's side is uart_take() and uart_feed(), driven by whoever
- * owns the terminal; the port calls struct uart_host when there is something to do there.
+ * The guest's side is uart_ops on eight ports. The host's side is uart_take() and uart_feed(),
+ * driven by whoever owns the terminal; the port calls struct uart_host when there is something to
+ * do there.
  */
 #ifndef VMM_HW_UART_H
 #define VMM_HW_UART_H

@@ -2,8 +2,8 @@
 /*
  * acpi.c - ACPI tables (specification 6.4, chapter 5; field names as there).
  *
- * Tables are written byte by byte in little-endian order. The DSDT is iasl's output; the CPUs' objects are made here,
- * in an SSDT.
+ * Tables are written byte by byte in little-endian order. The DSDT is iasl's output; the CPUs'
+ * objects are made here, in an SSDT.
  */
 #include <assert.h>
 #include <stdbool.h>
@@ -237,7 +237,8 @@ static uint32_t build_madt(struct builder *b, unsigned int cpus)
 			PUT(b, MADT_X2APIC, 16, 0, 0, LE32(i), LE32(MADT_ENABLED), LE32(i));
 	}
 	PUT(b, MADT_IOAPIC, 12, 0, 0, LE32(ACPI_IOAPIC_ADDR), LE32(0));
-	/* The 8254 is at input 2, where the cascade of the 8259 would be; the SCI is level-triggered, active high. */
+	/* The 8254 is at input 2, where the cascade of the 8259 would be; the SCI is
+	 * level-triggered, active high. */
 	PUT(b, MADT_OVERRIDE, 10, 0, 0, LE32(2), 0, 0);
 	PUT(b, MADT_OVERRIDE, 10, 0, ACPI_SCI_IRQ, LE32(ACPI_SCI_IRQ), INTI_HIGH_LEVEL, 0);
 	PUT(b, MADT_LAPIC_NMI, 6, 0xff, 0, 0, 1);
@@ -266,11 +267,15 @@ static uint32_t build_mcfg(struct builder *b)
 #define AML_DEVICE	0x82
 #define CPU_OBJECT	32	/* bytes, with its package length */
 
-/* Device (Cnnn) { Name (_HID, "ACPI0007") Name (_UID, n) } for each CPU; _UID is the MADT's processor UID. */
+/*
+ * Device (Cnnn) { Name (_HID, "ACPI0007") Name (_UID, n) } for each CPU; _UID is the MADT's
+ * processor UID.
+ */
 static uint32_t build_ssdt(struct builder *b, unsigned int cpus)
 {
 	uint32_t start = table_begin(b, "SSDT", 2);
-	uint32_t body = cpus * CPU_OBJECT + 9;	/* 4 bytes of package length and "\_SB_" counted in */
+	/* 4 bytes of package length and "\_SB_" counted in */
+	uint32_t body = cpus * CPU_OBJECT + 9;
 	unsigned int i;
 	char name[5];
 

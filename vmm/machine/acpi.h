@@ -10,8 +10,8 @@
 #define ACPI_SCI_IRQ		9
 
 /**
- * Build all tables for @cpus CPUs (APIC ids 0 to cpus - 1) into @buf, which the guest will see at @gpa (64-byte
- * aligned); the RSDP comes first. The bytes used, or 0 if @size is too small. Pure.
+ * Build all tables for @cpus CPUs (APIC ids 0 to cpus - 1) into @buf, which the guest will see at
+ * @gpa (64-byte aligned); the RSDP comes first. The bytes used, or 0 if @size is too small. Pure.
  */
 uint32_t acpi_build(uint8_t *buf, uint32_t size, uint64_t gpa, unsigned int cpus);
 

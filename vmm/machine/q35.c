@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
-/* q35.c - the board: creates the devices, connects their interrupts and timers, puts them on the buses. */
+/*
+ * q35.c - the board: creates the devices, connects their interrupts and timers, puts them on the
+ * buses.
+ */
 #include <string.h>
 #include <time.h>
 

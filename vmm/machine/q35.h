@@ -37,14 +37,20 @@ struct q35 {
 	struct loop_timer rtc_timer, pm_timer;
 };
 
-/** Build the board. @console: the serial port's other side, NULL: no serial port. 0, or -1 with *err set. */
+/**
+ * Build the board. @console: the serial port's other side, NULL: no serial port. 0, or -1 with *err
+ * set.
+ */
 int q35_create(struct q35 *q, const struct q35_host *host, const struct uart_host *console, struct vmm_err *err);
 void q35_destroy(struct q35 *q);
 
 /** The reset line. No vCPU runs. */
 void q35_reset(struct q35 *q);
 
-/** Write what firmware leaves in memory: BIOS data area and ACPI tables. The RSDP's address, or 0 with *err set. */
+/**
+ * Write what firmware leaves in memory: BIOS data area and ACPI tables. The RSDP's address, or 0
+ * with *err set.
+ */
 uint64_t q35_write_tables(struct q35 *q, struct vmm_err *err);
 
 #endif

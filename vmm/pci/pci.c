@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * pci.c - configuration mechanism #1 (PCI Local Bus Specification 3.0, section 3.2.2.3.2), the enhanced one (PCI
- * Express Base Specification, section 7.2.2), and plain functions.
+ * pci.c - configuration mechanism #1 (PCI Local Bus Specification 3.0, section 3.2.2.3.2), the
+ * enhanced one (PCI Express Base Specification, section 7.2.2), and plain functions.
  */
 #include <errno.h>
 #include <linux/pci_regs.h>
@@ -21,7 +21,10 @@ static void put16(uint8_t *p, uint16_t v)
 	p[1] = v >> 8;
 }
 
-/* Registers @reg on of the function at @bus and @devfn; what is not there reads as all ones. Lock held. */
+/*
+ * Registers @reg on of the function at @bus and @devfn; what is not there reads as all ones. Lock
+ * held.
+ */
 static uint64_t registers_read(struct pci_host *host, unsigned int bus, unsigned int devfn, unsigned int reg,
 			       unsigned int size)
 {

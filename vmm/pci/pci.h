@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * pci.h - PCI configuration space and its ways in: ports 0xcf8 to 0xcff (configuration mechanism #1) and memory
- * (ECAM).
+ * pci.h - PCI configuration space and its ways in: ports 0xcf8 to 0xcff (configuration mechanism
+ * #1) and memory (ECAM).
  *
  * A function is 256 bytes of registers and as many of which bits the guest may write.
  */
