@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * exits [/dev/kvm]: the time of one port-I/O exit to the client and back, in nanoseconds. By default through
- * libanykvm's calls; with a device, through that.
+ * exits [/dev/kvm]: the time of one port-I/O exit to the client and back, in nanoseconds. By
+ * default through libanykvm's calls; with a device, through that.
  */
 #include <anykvm/anykvm_fd.h>
 #include <errno.h>

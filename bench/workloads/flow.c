@@ -7,7 +7,7 @@
 
 #include "workload.h"
 
-/* -- a stack machine with one switch, running a small program: count the primes below a bound -------- */
+/* -- a stack machine with one switch, running a small program: count the primes below a bound -- */
 
 enum { PUSH, LOAD, STORE, ADD, SUB, MUL, MOD, LESS, JUMP, JUMP0, DUP, DROP, HALT };
 
@@ -87,7 +87,7 @@ static u64 interpreter(void)
 	return sum;
 }
 
-/* -- the same with a jump per instruction -------------------------------------------------------------- */
+/* -- the same with a jump per instruction ------------------------------------------------------ */
 
 static u8 threaded_code[4096];
 
@@ -132,7 +132,7 @@ end:
 	return a ^ b;
 }
 
-/* -- calls ------------------------------------------------------------------------------------------------ */
+/* -- calls ------------------------------------------------------------------------------------- */
 
 __attribute__((noinline, optimize("no-optimize-sibling-calls,no-inline,O1"))) static u32 fib(u32 n)
 {
@@ -279,7 +279,7 @@ static u64 matches(void)
 	return sum;
 }
 
-/* -- branches -------------------------------------------------------------------------------------------- */
+/* -- branches ---------------------------------------------------------------------------------- */
 
 static u64 branches(void)
 {
@@ -352,7 +352,7 @@ static u64 long_jumps(void)
 	return sum;
 }
 
-/* -- code that changes ------------------------------------------------------------------------------------ */
+/* -- code that changes ------------------------------------------------------------------------- */
 
 static u8 *code;
 
@@ -407,7 +407,10 @@ static u64 code_generated(void)
 	return x;
 }
 
-/* A just-in-time compiler: some 200 operations with branches between them are written byte by byte, then run. */
+/*
+ * A just-in-time compiler: some 200 operations with branches between them are written byte by byte,
+ * then run.
+ */
 static u64 code_compiled(void)
 {
 	u64 seed = 41, sum = 0;

@@ -181,7 +181,7 @@ static u64 open_close(void)
 	return sum;
 }
 
-/* -- two threads hand a word to and fro through futexes --------------------------------------------------- */
+/* -- two threads hand a word to and fro through futexes ---------------------------------------- */
 
 static atomic_uint turn;
 

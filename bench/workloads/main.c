@@ -2,10 +2,10 @@
 /*
  * workload [-t MILLISECONDS] [-l] [NAME | GROUP]...
  *
- * Runs each named workload (all of them if none is named) for at least the given time and two units, and
- * prints `W NAME GROUP CHECKSUM NANOSECONDS-PER-UNIT UNITS`. A workload whose instructions or CPUs are not
- * there prints `W NAME GROUP skip REASON`. A unit whose checksum differs from the first one's ends the
- * program with status 1.
+ * Runs each named workload (all of them if none is named) for at least the given time and two
+ * units, and prints `W NAME GROUP CHECKSUM NANOSECONDS-PER-UNIT UNITS`. A workload whose
+ * instructions or CPUs are not there prints `W NAME GROUP skip REASON`. A unit whose checksum
+ * differs from the first one's ends the program with status 1.
  */
 #define _GNU_SOURCE
 #include <cpuid.h>

@@ -79,7 +79,8 @@ static void big_setup(void)
 	if (big)
 		return;
 	big = wl_alloc(16 * MIB);
-	/* an odd distance, so that the two do not fall into the same places of every cache and TLB */
+	/* an odd distance, so that the two do not fall into the same places of every cache and
+	 * TLB */
 	big2 = (u8 *)wl_alloc(17 * MIB) + 37 * 4096;
 	for (u32 i = 0; i < 16 * MIB; i += 8)
 		*(u64 *)(big + i) = wl_random(&seed);

@@ -51,7 +51,10 @@ static u64 one_thread(void)
 	return r;
 }
 
-/* twice the work of one_thread(); the units do not include the creation of threads beyond what two need */
+/*
+ * twice the work of one_thread(); the units do not include the creation of threads beyond what two
+ * need
+ */
 static u64 two_threads(void)
 {
 	pthread_t t;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * A workload is a function that does one unit of work, always the same, and returns a checksum of it. The
- * checksum must not depend on the machine; the time of a unit is what the figures compare.
+ * A workload is a function that does one unit of work, always the same, and returns a checksum of
+ * it. The checksum must not depend on the machine; the time of a unit is what the figures compare.
  */
 #ifndef BENCH_WORKLOAD_H
 #define BENCH_WORKLOAD_H

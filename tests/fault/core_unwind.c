@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * Every allocation, descriptor and vendor call on the way of a VM, a vCPU, a memory slot and the smaller objects fails
- * once; nothing may be left behind, and the same call must work right after.
+ * Every allocation, descriptor and vendor call on the way of a VM, a vCPU, a memory slot and the
+ * smaller objects fails once; nothing may be left behind, and the same call must work right after.
  */
 #include <stdarg.h>
 #include <setjmp.h>
@@ -19,7 +19,10 @@ static const char *const kinds[] = { "alloc", "pages", "fd", "shared", "eventfd"
 
 static int vm_fd, event;
 
-/* Mapped pages of this process: a leak of pages shows here, one of small objects in the sanitizer's report. */
+/*
+ * Mapped pages of this process: a leak of pages shows here, one of small objects in the sanitizer's
+ * report.
+ */
 static long mapped(void)
 {
 	FILE *f = fopen("/proc/self/statm", "r");

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * decode_zydis.c - the decoder against Zydis: validity, length, mnemonic, operands, memory operand, immediates, flags
- * and privilege, over every prefix set x opcode x ModRM in all modes, and over random bytes.
+ * decode_zydis.c - the decoder against Zydis: validity, length, mnemonic, operands, memory operand,
+ * immediates, flags and privilege, over every prefix set x opcode x ModRM in all modes, and over
+ * random bytes.
  *
  * usage: decode_zydis [COUNT]    random cases per mode; from 1,000,000 on the structured part is run in full
  *
@@ -18,9 +19,12 @@
 static ZydisDecoder zydis[3];
 static unsigned long cases, both_valid, differences, allowed;
 
-/* ---- what is allowed to differ ------------------------------------------------------------------------- */
+/* ---- what is allowed to differ --------------------------------------------------------------- */
 
-/* Instruction sets no supported CPU offers, or that are decoded as the NOPs they are without the feature. */
+/*
+ * Instruction sets no supported CPU offers, or that are decoded as the NOPs they are without the
+ * feature.
+ */
 static const ZydisISASet not_offered[] = {
 	ZYDIS_ISA_SET_AMD3DNOW, ZYDIS_ISA_SET_AMD_INVLPGB, ZYDIS_ISA_SET_AMX_BF16, ZYDIS_ISA_SET_AMX_INT8,
 	ZYDIS_ISA_SET_AMX_TILE, ZYDIS_ISA_SET_AVX512BW_KOP, ZYDIS_ISA_SET_AVX512DQ_KOP, ZYDIS_ISA_SET_AVX512F_KOP,
@@ -31,7 +35,8 @@ static const ZydisISASet not_offered[] = {
 	ZYDIS_ISA_SET_RDPRU, ZYDIS_ISA_SET_SERIALIZE, ZYDIS_ISA_SET_SGX, ZYDIS_ISA_SET_SGX_ENCLV, ZYDIS_ISA_SET_SMX,
 	ZYDIS_ISA_SET_SNP, ZYDIS_ISA_SET_TBM, ZYDIS_ISA_SET_TDX, ZYDIS_ISA_SET_TSX_LDTRK, ZYDIS_ISA_SET_UINTR,
 	ZYDIS_ISA_SET_WAITPKG, ZYDIS_ISA_SET_XOP, ZYDIS_ISA_SET_CLDEMOTE, ZYDIS_ISA_SET_PREFETCHWT1,
-	/* Knights Corner: Debian's Zydis 4.0.0 decodes it whatever ZydisDecoderEnableMode() was told */
+	/* Knights Corner: Debian's Zydis 4.0.0 decodes it whatever ZydisDecoderEnableMode() was
+	 * told */
 	ZYDIS_ISA_SET_KNCE, ZYDIS_ISA_SET_KNCJKBR, ZYDIS_ISA_SET_KNCSTREAM, ZYDIS_ISA_SET_KNCV, ZYDIS_ISA_SET_KNC_MISC,
 	ZYDIS_ISA_SET_KNC_PF_HINT,
 };
@@ -68,8 +73,8 @@ static const struct { const char *ours, *theirs; } aliases[] = {
 };
 
 /*
- * Differences on purpose, by the comparison that finds them and Zydis's mnemonic (* and ? as in a shell).
- * "host" means: tried on the CPU the tests were written on (Zen 3).
+ * Differences on purpose, by the comparison that finds them and Zydis's mnemonic (* and ? as in a
+ * shell). "host" means: tried on the CPU the tests were written on (Zen 3).
  */
 static const struct { const char *what, *name, *why; } on_purpose[] = {
 	{ "mnemonic", "pause", "F3 with REX.B is XCHG r8 (host)" },
@@ -166,7 +171,7 @@ static bool is_on_purpose(const char *what, const char *name)
 	return false;
 }
 
-/* ---- comparison ---------------------------------------------------------------------------------------- */
+/* ---- comparison ------------------------------------------------------------------------------ */
 
 struct seen {
 	char what[32];
@@ -254,7 +259,8 @@ static const char *compare_mem(const struct insn *insn, const ZydisDecodedInstru
 		return "memory operand";
 	if (insn->addrsize * 8 != z->address_width)
 		return "address size";
-	/* Zydis 4.0.0 takes base 5 without displacement for R13D if REX.B is set (SDM 2A table 2-3: it is not) */
+	/* Zydis 4.0.0 takes base 5 without displacement for R13D if REX.B is set (SDM 2A table 2-3:
+	 * it is not) */
 	if (insn->addrsize == 4 && op->mem.base == ZYDIS_REGISTER_R13D && insn->base == INSN_BASE_NONE &&
 	    insn->modrm < 0x40)
 		return NULL;
@@ -325,7 +331,8 @@ static const char *compare_reg(const struct insn *insn, const struct opnd *o, co
 	}
 	if (o->reg != id)
 		return "register number";
-	/* of vector registers Zydis tells the part that is used, with many inconsistencies: compare XMM or YMM */
+	/* of vector registers Zydis tells the part that is used, with many inconsistencies: compare
+	 * XMM or YMM */
 	if (o->kind == OPND_VEC ? (o->size == 32) != (ZydisRegisterGetClass(op->reg.value) == ZYDIS_REGCLASS_YMM) :
 				  o->size != size && o->kind != OPND_SREG && o->kind != OPND_MMX)
 		return "register size";
@@ -514,7 +521,7 @@ static void compare(const u8 *bytes, unsigned int avail, int mode)
 		differ(why, name, bytes, insn.len, mode);
 }
 
-/* ---- inputs -------------------------------------------------------------------------------------------- */
+/* ---- inputs ---------------------------------------------------------------------------------- */
 
 static u64 rng = 0x9e3779b97f4a7c15ULL;
 
@@ -532,7 +539,10 @@ static void fill(u8 *p, unsigned int n)
 		*p++ = next_random() >> 24;
 }
 
-/* Prefixes, ended by 0. REX bytes are only prefixes in 64-bit mode, other instructions elsewhere: welcome too. */
+/*
+ * Prefixes, ended by 0. REX bytes are only prefixes in 64-bit mode, other instructions elsewhere:
+ * welcome too.
+ */
 static const u8 prefix_sets[][5] = {
 	{ 0 }, { 0x66 }, { 0xf3 }, { 0xf2 }, { 0x67 }, { 0xf0 }, { 0x66, 0xf3 }, { 0xf2, 0x66 }, { 0xf3, 0xf2 },
 	{ 0xf2, 0xf3 }, { 0x48 }, { 0x66, 0x48 }, { 0xf3, 0x48 }, { 0xf2, 0x48 }, { 0x40 }, { 0x41 }, { 0x42 },

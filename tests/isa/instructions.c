@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * Random user-mode instructions, operands, flags and vector state, executed by the host's CPU and in a VM, and
- * compared bit for bit: registers, flags, x87/SSE/AVX state, memory, and which exception at which instruction.
+ * Random user-mode instructions, operands, flags and vector state, executed by the host's CPU and
+ * in a VM, and compared bit for bit: registers, flags, x87/SSE/AVX state, memory, and which
+ * exception at which instruction.
  *
- * instructions [cases [seed]]: exit 0 if there is no difference. A difference prints the bytes and the seed.
+ * instructions [cases [seed]]: exit 0 if there is no difference. A difference prints the bytes and
+ * the seed.
  */
 #define _GNU_SOURCE
 #include <cpuid.h>
@@ -27,7 +29,10 @@
 #define SLOT_BYTES	64UL
 #define NR_SLOTS	(CODE_SIZE / SLOT_BYTES)
 
-/* guest-physical: tables, descriptor tables, stack, handlers below 1 MiB; code and data at their linear addresses */
+/*
+ * guest-physical: tables, descriptor tables, stack, handlers below 1 MiB; code and data at their
+ * linear addresses
+ */
 #define GPA_PML4	0x1000UL
 #define GPA_PDPT	0x2000UL
 #define GPA_PD		0x3000UL
@@ -77,7 +82,7 @@ static void die(const char *what)
 	exit(1);
 }
 
-/* ---- native side ------------------------------------------------------------------------------------------- */
+/* ---- native side ----------------------------------------------------------------------------- */
 
 static u8 *put(u8 *p, const void *bytes, size_t n)
 {
@@ -139,7 +144,8 @@ static void run_native(u8 *at, const u8 *bytes, u32 n)
 		p = put(p, (u8[]){ 0x50, 0x9d }, 2);		/* push rax; popfq */
 		for (int r = 0; r < 16; r++)
 			p = put_abs(p, 0x8b, r, &ctx->in.gpr[r]);
-		p = put(p, (u8[]){ 0xff, 0x25, 0, 0, 0, 0 }, 6);	/* jmp [rip] to the address that follows */
+		/* jmp [rip] to the address that follows */
+		p = put(p, (u8[]){ 0xff, 0x25, 0, 0, 0, 0 }, 6);
 		tail = p;
 		native_end = p + 8;
 		native_tail(native_end);
@@ -185,7 +191,7 @@ static void native_init(void)
 		sigaction((int[]){ SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP }[i], &sa, NULL);
 }
 
-/* ---- guest side -------------------------------------------------------------------------------------------- */
+/* ---- guest side ------------------------------------------------------------------------------ */
 
 static void vcpu_ioctl(unsigned long nr, void *arg, const char *what)
 {
@@ -326,7 +332,7 @@ static int run_guest(u64 at, const u8 *bytes, u32 n, struct regs *out, u64 *faul
 	return vector;
 }
 
-/* ---- cases ------------------------------------------------------------------------------------------------- */
+/* ---- cases ----------------------------------------------------------------------------------- */
 
 struct seq {
 	u8 bytes[MAX_SEQ * INSN_MAX_LEN];
@@ -339,7 +345,8 @@ static bool excluded(const struct insn *in)
 {
 	switch (in->op) {
 	case OP_RDRAND: case OP_RDSEED: case OP_XLAT: case OP_ENTER: case OP_LEAVE:
-	case OP_FNSTENV: case OP_FNSAVE:	/* they store where the last x87 instruction was: another address here */
+	/* they store where the last x87 instruction was: another address here */
+	case OP_FNSTENV: case OP_FNSAVE:
 		return true;
 	}
 	if (in->family == FAM_FLOW || in->family == FAM_SYSTEM || (in->attr & INSN_VSIB))
@@ -385,7 +392,8 @@ static bool aim(struct seq *s, struct insn *in, u64 at)
 	if (rnd() % 4)
 		target &= ~(u64)(size >= 32 ? 31 : size >= 16 ? 15 : size >= 8 ? 7 : size - 1);
 	else if (rnd() % 8 == 0 && !(in->attr & INSN_ALIGNED))	/* which of #GP and #PF wins is the CPU's choice */
-		target = DATA_VA + DATA_SIZE - rnd() % size;		/* off the end now and then */
+		/* off the end now and then */
+		target = DATA_VA + DATA_SIZE - rnd() % size;
 	if (in->base == INSN_BASE_RIP) {
 		s32 d = target - (at + s->len + in->len);
 		u32 where = (in->imm_size ? in->imm_off : in->len) - 4;
@@ -523,7 +531,8 @@ static void normalise(u8 *x)
 		memset(x + 160, 0, 256);
 	if (!(bv & 4))
 		memset(x + 576, 0, 256);
-	memset(x + 6, 0, 18);		/* FOP, FIP, FDP: where the last x87 instruction and operand were */
+	/* FOP, FIP, FDP: where the last x87 instruction and operand were */
+	memset(x + 6, 0, 18);
 	memset(x + 28, 0, 4);
 	for (int i = 0; i < 8; i++)
 		memset(x + 32 + i * 16 + 10, 0, 6);

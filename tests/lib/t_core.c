@@ -16,8 +16,9 @@ unsigned int t_shared;
 bool t_same_owner = true;
 
 /*
- * cmocka puts its own SIGSEGV handler in front for each test, and with it would end copies from bad addresses, which our
- * handler turns into -EFAULT. Take the signals back; cmocka still gets what is not ours.
+ * cmocka puts its own SIGSEGV handler in front for each test, and with it would end copies from bad
+ * addresses, which our handler turns into -EFAULT. Take the signals back; cmocka still gets what is
+ * not ours.
  */
 static void take_faults(void)
 {
@@ -25,7 +26,7 @@ static void take_faults(void)
 	host_signal_take(SIGBUS);
 }
 
-/* ---- the vendor ------------------------------------------------------------------------------------------- */
+/* ---- the vendor ------------------------------------------------------------------------------ */
 
 struct fake_vcpu {
 	struct x86_state st;
@@ -157,7 +158,7 @@ static const struct vendor_ops fake_vendor = {
 	.memslots_changed = fake_memslots_changed, .gmem_written = fake_gmem_written,
 };
 
-/* ---- the glue: weak, as a program may have the library's own in it ---------------------------------------- */
+/* ---- the glue: weak, as a program may have the library's own in it --------------------------- */
 
 #define GLUE __attribute__((weak))
 
@@ -259,7 +260,7 @@ unsigned int t_fds_open(void)
 	return n;
 }
 
-/* ---- shorthands ------------------------------------------------------------------------------------------- */
+/* ---- shorthands ------------------------------------------------------------------------------ */
 
 long t_ioctl_n(int fd, u32 nr, u64 arg)
 {

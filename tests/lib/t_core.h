@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * t_core.h - core without descriptors and without a processor: the glue of entry.h over a table of small numbers, and
- * a vendor whose every operation can be told to fail and whose enter() is a function of the test's.
+ * t_core.h - core without descriptors and without a processor: the glue of entry.h over a table of
+ * small numbers, and a vendor whose every operation can be told to fail and whose enter() is a
+ * function of the test's.
  */
 #ifndef T_CORE_H
 #define T_CORE_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * t_interp.h - a VM whose vendor runs guest code through x86/emul, one instruction an exit, and keeps a record of what
- * core asked of it. Core, emulator and irqchip are the real ones.
+ * t_interp.h - a VM whose vendor runs guest code through x86/emul, one instruction an exit, and
+ * keeps a record of what core asked of it. Core, emulator and irqchip are the real ones.
  */
 #ifndef T_INTERP_H
 #define T_INTERP_H
@@ -24,12 +24,16 @@ struct t_interp {
 	/* what inject() is to return instead of delivering, if not EMUL_DONE */
 	int inject_result;
 	bool want_intr, want_nmi;
-	/* enter() with no guest code to run: instructions left before it returns EXIT_SHUTDOWN, -1: no limit */
+	/* enter() with no guest code to run: instructions left before it returns EXIT_SHUTDOWN, -1:
+	 * no limit */
 	long budget;
 };
 extern struct t_interp t_interp;
 
-/** A VM with @pages of memory at 0 and one vCPU in real mode at 0:0x1000, with in-kernel irqchip or not. */
+/**
+ * A VM with @pages of memory at 0 and one vCPU in real mode at 0:0x1000, with in-kernel irqchip or
+ * not.
+ */
 void t_interp_begin(bool irqchip, u64 pages);
 void t_interp_end(void);
 /** Put code at 0x1000 and go there: 16-bit real mode, all segments 0, stack at 0x8000. */

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * decode.c - the decoder against rows written from the manuals (SDM 2A-2D, APM 3 and 4): the fewest bytes, and all that
- * struct insn must say about them. tests/isa/decode_zydis.c does the same in bulk.
+ * decode.c - the decoder against rows written from the manuals (SDM 2A-2D, APM 3 and 4): the fewest
+ * bytes, and all that struct insn must say about them. tests/isa/decode_zydis.c does the same in
+ * bulk.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -319,7 +320,10 @@ static void check_length(void **state)
 		assert_int_equal(insn_decode(&insn, rows[10].bytes, n, INSN_MODE_64), DECODE_MORE);
 }
 
-/* Encoding fields, for who emits the instruction again: vfmadd231pd ymm8, ymm1, [r9+r10*8+0x11223344] */
+/*
+ * Encoding fields, for who emits the instruction again: vfmadd231pd ymm8, ymm1,
+ * [r9+r10*8+0x11223344]
+ */
 static void check_encoding(void **state)
 {
 	static const u8 fma[] = { 0xc4, 0x02, 0xf5, 0xb8, 0x84, 0xd1, 0x44, 0x33, 0x22, 0x11 };

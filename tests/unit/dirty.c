@@ -107,7 +107,8 @@ static void test_errors(void **state)
 	assert_int_equal(get_log(HV_MAX_MEMSLOTS, log_), -EINVAL);
 	assert_int_equal(get_log(0x10000, log_), -EINVAL);
 	assert_int_equal(get_log(0, (void *)8), -EFAULT);
-	WANT(3);							/* the failed call lost nothing */
+	/* the failed call lost nothing */
+	WANT(3);
 	assert_int_equal(clear_log(1, 0, 64, log_), -ENOENT);
 	assert_int_equal(clear_log(0, 1, 64, log_), -EINVAL);		/* first page */
 	assert_int_equal(clear_log(0, 0, 63, log_), -EINVAL);		/* number */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * Delivery of interrupts and exceptions, IRET, task switches: hand-made rows with the state that SDM 3A chapters 6, 7
- * and 20 give.
+ * Delivery of interrupts and exceptions, IRET, task switches: hand-made rows with the state that
+ * SDM 3A chapters 6, 7 and 20 give.
  */
 #include "emul_fixture.h"
 
@@ -203,7 +203,8 @@ static void double_and_triple_fault(void **state)
 	assert_int_equal(st.rip, HANDLER);
 	assert_int_equal(st.cr2, 0x5000 - 8);
 
-	/* the same for a page fault: double fault, whose gate is in the absent page too: shutdown */
+	/* the same for a page fault: double fault, whose gate is in the absent page too:
+	 * shutdown */
 	machine_protected(0);
 	page_rights[IDT >> 12] = PAGE_ABSENT;
 	assert_int_equal(deliver(EVENT_EXCEPTION, EXC_PF, 0), EMUL_SHUTDOWN);
@@ -451,7 +452,7 @@ static void iretq_rules(void **state)
 	assert_int_equal(st.rflags, 2 | X86_FLAG_CF);
 }
 
-/* ---- tasks --------------------------------------------------------------------------------------------------------- */
+/* ---- tasks ----------------------------------------------------------------------------------- */
 
 static void fill_tss2(void)
 {
@@ -512,12 +513,14 @@ static void task_call_and_return(void **state)
 	assert_int_equal(st.gpr[X86_RDI], 0x507);
 	assert_int_equal(peek(GDT + SEL_FREE + 5, 1), 0x89);
 	assert_int_equal(peek(TSS2 + 0x20, 4), HANDLER + 1);
-	assert_int_equal(peek(TSS2 + 0x24, 4), 2 | X86_FLAG_CF);	/* NT is not saved by IRET */
+	/* NT is not saved by IRET */
+	assert_int_equal(peek(TSS2 + 0x24, 4), 2 | X86_FLAG_CF);
 }
 
 static void task_gate_and_errors(void **state)
 {
-	/* double fault through a task gate: error code on the new task's stack, T bit gives a trap */
+	/* double fault through a task gate: error code on the new task's stack, T bit gives a
+	 * trap */
 	machine_protected(0);
 	fill_tss2();
 	put(TSS2 + 0x64, 1, 2);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * A machine for the emulator's tests: one megabyte of memory where linear addresses are offsets, page rights as a byte
- * a page, and system tables with helpers to fill them. Segment bases are 0 unless a test says otherwise.
+ * A machine for the emulator's tests: one megabyte of memory where linear addresses are offsets,
+ * page rights as a byte a page, and system tables with helpers to fill them. Segment bases are 0
+ * unless a test says otherwise.
  */
 #ifndef TESTS_UNIT_EMUL_FIXTURE_H
 #define TESTS_UNIT_EMUL_FIXTURE_H
@@ -195,7 +196,7 @@ static const struct emul_ops fx_ops = {
 
 static struct emul em = { .st = &st, .ops = &fx_ops };
 
-/* ---- memory ------------------------------------------------------------------------------------------------- */
+/* ---- memory ---------------------------------------------------------------------------------- */
 
 static inline void put(gva_t at, u64 val, unsigned int size)
 {
@@ -217,7 +218,7 @@ static inline void code(const char *bytes, unsigned int len)
 /* String literal of machine code at CS:RIP. */
 #define CODE_BYTES(s) code(s, sizeof(s) - 1)
 
-/* ---- descriptors --------------------------------------------------------------------------------------------- */
+/* ---- descriptors ----------------------------------------------------------------------------- */
 
 /* access: byte 5; flags: high nibble of byte 6 (G DB L AVL). SDM 3A figure 3-8 */
 static inline void put_desc(gva_t at, u32 base, u32 limit20, u8 access, u8 flags)
@@ -329,7 +330,7 @@ static inline void machine_long(unsigned int cpl)
 	put(TSS + 0x66, 0x68, 2);
 }
 
-/* ---- expectations ----------------------------------------------------------------------------------------------- */
+/* ---- expectations ---------------------------------------------------------------------------- */
 
 static inline void expect_fault_(unsigned int vector, u32 error, int line)
 {

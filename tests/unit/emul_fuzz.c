@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * Garbage through the emulator: random code, descriptors, registers and page rights in every mode. Whatever comes out,
- * the emulator must return, keep to the memory it is given, and leave the state alone when it says so.
+ * Garbage through the emulator: random code, descriptors, registers and page rights in every mode.
+ * Whatever comes out, the emulator must return, keep to the memory it is given, and leave the state
+ * alone when it says so.
  */
 #include "emul_fixture.h"
 
@@ -206,7 +207,8 @@ static void random_code(void **state)
 			switch (r) {
 			case EMUL_FAULT:
 				assert_true(em.fault.vector < 32);
-				if (!(em.retire & 0x40))	/* a task switch past its point of no return */
+				/* a task switch past its point of no return */
+				if (!(em.retire & 0x40))
 					assert_memory_equal(&before, &st, sizeof(st));
 				emul_deliver(&em, EVENT_EXCEPTION, &em.fault);
 				break;

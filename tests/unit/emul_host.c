@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * Integer and string instructions in the emulator against the processor this runs on: random encodings, registers,
- * flags and memory operands in 64-bit mode; registers, RFLAGS (undefined bits too), memory, vector, error code and
- * address of faults must be equal.
+ * Integer and string instructions in the emulator against the processor this runs on: random
+ * encodings, registers, flags and memory operands in 64-bit mode; registers, RFLAGS (undefined bits
+ * too), memory, vector, error code and address of faults must be equal.
  */
 #define _GNU_SOURCE
 #include <setjmp.h>
@@ -240,7 +240,7 @@ static enum emul_result run_emulator(void)
 	return r;
 }
 
-/* ---- cases --------------------------------------------------------------------------------------------------------- */
+/* ---- cases ----------------------------------------------------------------------------------- */
 
 static bool usable(const struct insn *i)
 {
@@ -449,7 +449,7 @@ static void random_instructions(void **state)
 	assert_int_equal(mismatches, 0);
 }
 
-/* ---- decimal adjustment: the host runs it in compatibility mode ---------------------------------------- */
+/* ---- decimal adjustment: the host runs it in compatibility mode ------------------------------ */
 
 #define USER_CS32	0x23	/* Linux's code segments for user space */
 #define USER_CS64	0x33
@@ -463,7 +463,10 @@ struct compat {
 	u64 rsp;
 };
 
-/* 64-bit entry, the instruction in 32-bit code, and back. Flags pass through untouched by the jumps. */
+/*
+ * 64-bit entry, the instruction in 32-bit code, and back. Flags pass through untouched by the
+ * jumps.
+ */
 static void emit_compat(struct compat *c, const u8 *insn, unsigned int len)
 {
 	static const u8 enter[] = { 0x53, 0x55 }, leave[] = { 0x5d, 0x5b, 0xc3 };
@@ -508,7 +511,8 @@ static bool run_compat(void)
 static void decimal_adjustment(void **state)
 {
 	const u64 szp = X86_FLAG_SF | X86_FLAG_ZF | X86_FLAG_PF, ac = X86_FLAG_AF | X86_FLAG_CF;
-	/* defined: flags that SDM 2A defines; the others are compared on the make of processor they were measured on */
+	/* defined: flags that SDM 2A defines; the others are compared on the make of processor they
+	 * were measured on */
 	const struct { u8 bytes[2]; unsigned int len; u64 defined; } ops_bcd[] = {
 		{ { 0x27 }, 1, szp | ac }, { { 0x2f }, 1, szp | ac }, { { 0x37 }, 1, ac }, { { 0x3f }, 1, ac },
 		{ { 0xd4, 10 }, 2, szp }, { { 0xd5, 10 }, 2, szp }, { { 0xd4, 7 }, 2, szp }, { { 0xd5, 0xff }, 2, szp },

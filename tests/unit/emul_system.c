@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * Segmentation, far control transfer and system instructions in the emulator: hand-made rows with the state that the
- * instructions' pages in SDM 2A to 2D give; segment loads as a matrix against SDM 2B MOV.
+ * Segmentation, far control transfer and system instructions in the emulator: hand-made rows with
+ * the state that the instructions' pages in SDM 2A to 2D give; segment loads as a matrix against
+ * SDM 2B MOV.
  */
 #include "emul_fixture.h"
 
@@ -70,7 +71,8 @@ static void limits(void **state)
 	st.seg[X86_DS].attr &= ~SEG_TYPE_WR;
 	expect_fault(EXC_GP, 0);
 
-	/* real mode: the same limits, through vector 13 without error code; 16-bit addresses wrap */
+	/* real mode: the same limits, through vector 13 without error code; 16-bit addresses
+	 * wrap */
 	machine_real();
 	CODE_BYTES("\x8b\x07");
 	st.gpr[X86_RBX] = 0xffff;
@@ -285,7 +287,8 @@ static void far_jump(void **state)
 	assert_int_equal(st.seg[X86_CS].sel, CS0_16);
 	assert_int_equal(st.seg[X86_CS].limit, 0xffff);
 	assert_true(mode_changes);
-	/* target beyond the limit; null; data; not present; wrong level; conforming from outside keeps CPL */
+	/* target beyond the limit; null; data; not present; wrong level; conforming from outside
+	 * keeps CPL */
 	machine_protected(0);
 	CODE_BYTES("\xea\x00\x00\x01\x00\x28\x00");
 	expect_fault(EXC_GP, 0);
@@ -504,7 +507,8 @@ static void flag_rules(void **state)
 	assert_int_equal(em.db_trap, 0);
 	CODE_BYTES("\x90");
 	step_done();
-	assert_int_equal(em.db_trap, 1 << 14);	/* TF set by POPF traps after the next instruction */
+	/* TF set by POPF traps after the next instruction */
+	assert_int_equal(em.db_trap, 1 << 14);
 	machine_protected(3);
 	put(STACK3, 0xffffffff, 4);
 	CODE_BYTES("\x9d");
@@ -626,7 +630,8 @@ static void control_registers(void **state)
 
 static void segment_queries(void **state)
 {
-	/* LAR and LSL of a code segment; of a call gate (LAR only); beyond the table; of an inner level */
+	/* LAR and LSL of a code segment; of a call gate (LAR only); beyond the table; of an inner
+	 * level */
 	machine_protected(3);
 	st.gpr[X86_RAX] = CS3;
 	CODE_BYTES("\x0f\x02\xc8\x0f\x03\xd0");

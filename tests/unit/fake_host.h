@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * fake_host.h - a host with a clock that only moves when told, for programs that test state machines of irqchip.
- * Included by one file of a program, it takes the place of host/user: every function of it that irqchip calls is
- * here, but for copying and filling memory, so that the linker looks for none of them in the library.
+ * fake_host.h - a host with a clock that only moves when told, for programs that test state
+ * machines of irqchip. Included by one file of a program, it takes the place of host/user: every
+ * function of it that irqchip calls is here, but for copying and filling memory, so that the linker
+ * looks for none of them in the library.
  */
 #ifndef TESTS_UNIT_FAKE_HOST_H
 #define TESTS_UNIT_FAKE_HOST_H
@@ -13,7 +14,8 @@
 
 #define FAKE_TIMERS	64
 
-static u64 fake_now = 1000000007ULL;		/* an odd start, so that nothing works by being round */
+/* an odd start, so that nothing works by being round */
+static u64 fake_now = 1000000007ULL;
 static struct host_timer *fake_timers[FAKE_TIMERS];
 static int fake_locks_held;
 static int fake_allocs_left = -1;		/* this many allocations succeed; -1: all */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * Descriptors and lifetimes of lib, over a core that only counts: dup, reuse, closing in any order and behind our back,
- * fork, scripted failures.
+ * Descriptors and lifetimes of lib, over a core that only counts: dup, reuse, closing in any order
+ * and behind our back, fork, scripted failures.
  */
 #define _GNU_SOURCE
 #include <setjmp.h>
@@ -26,7 +26,10 @@
 #include "host/user/fail.h"
 #include "lib/fd.h"
 
-/* Part of this program, not of the library beside it: tests/lib has another glue, for tests of core without lib. */
+/*
+ * Part of this program, not of the library beside it: tests/lib has another glue, for tests of core
+ * without lib.
+ */
 #include "lib/fd.c"
 #include "lib/api.c"
 
@@ -407,7 +410,9 @@ static void forked_children(void **state)
 	expect_live(0, 0);
 }
 
-/* A vfork() child shares our memory but not our descriptors: what it closes is not closed for us. */
+/*
+ * A vfork() child shares our memory but not our descriptors: what it closes is not closed for us.
+ */
 static void vfork_child_closes(void **state)
 {
 	int kvm = anykvm_open(), vm = new_vm(kvm), status;

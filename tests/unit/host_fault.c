@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
-/* Faults and signals of host/user: copies that fault, registered handlers, and the client's handlers behind ours. */
+/*
+ * Faults and signals of host/user: copies that fault, registered handlers, and the client's
+ * handlers behind ours.
+ */
 #define _GNU_SOURCE
 #include <setjmp.h>
 #include <stdarg.h>
@@ -292,8 +295,8 @@ static void one_shot_handlers(void **state)
 	assert_int_equal(client_calls, 1);
 }
 
-/* KVM_SET_SIGNAL_MASK: a signal that is blocked outside and open inside ends KVM_RUN, its handler does not run, and it stays
- * pending with its value for sigtimedwait(). */
+/* KVM_SET_SIGNAL_MASK: a signal that is blocked outside and open inside ends KVM_RUN, its handler
+ * does not run, and it stays pending with its value for sigtimedwait(). */
 static void signal_open_only_inside_stays_pending(void **state)
 {
 	union sigval value = { .sival_int = 1234 };

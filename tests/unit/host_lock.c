@@ -128,8 +128,8 @@ static void *sleeper(void *arg)
 	return NULL;
 }
 
-/* A handler ends the wait even with SA_RESTART: KVM_RUN is never restarted (signal(7) says the same of futex waits
- * with a time limit). */
+/* A handler ends the wait even with SA_RESTART: KVM_RUN is never restarted (signal(7) says the same
+ * of futex waits with a time limit). */
 static void signal_ends_wait(void **state)
 {
 	struct sigaction act = { .sa_handler = on_signal, .sa_flags = SA_RESTART };
@@ -192,7 +192,8 @@ static void nothing_is_freed_under_a_reader(void **state)
 		new->alive = 1;
 		host_store_release(&published, new);
 		host_synchronize(domain);
-		host_store_relaxed(&old->alive, 2);	/* a reader that still sees it counts it as bad */
+		/* a reader that still sees it counts it as bad */
+		host_store_relaxed(&old->alive, 2);
 		free(old);
 	}
 	host_store_relaxed(&stop, 1);

@@ -122,7 +122,10 @@ static void scripts_fail_calls_by_position(void **state)
 	assert_int_equal(host_fail_script(""), 0);
 }
 
-/* Against plain loops: every length to 100 and around the change to rep, every alignment of both sides. */
+/*
+ * Against plain loops: every length to 100 and around the change to rep, every alignment of both
+ * sides.
+ */
 static void string_functions(void **state)
 {
 	static u8 src[2048], dst[2048], want[2048];
@@ -153,7 +156,10 @@ static void string_functions(void **state)
 			}
 }
 
-/* The compiler's own calls inside the program reach the hidden ones when libanykvm.a is linked: overlap must work. */
+/*
+ * The compiler's own calls inside the program reach the hidden ones when libanykvm.a is linked:
+ * overlap must work.
+ */
 static void memmove_overlaps(void **state)
 {
 	u8 buf[600], want[600];

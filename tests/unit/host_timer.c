@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
-/* Timers and watched eventfds of host/user: order, accuracy, cancelling against running, forked children. */
+/*
+ * Timers and watched eventfds of host/user: order, accuracy, cancelling against running, forked
+ * children.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -128,7 +131,8 @@ static void on_slow(struct host_timer *t)
 	host_store_release(&s->count, 1);
 	usleep(20000);
 	host_store_release(&s->count, 2);
-	host_timer_arm(t, host_monotonic_ns() + 1000000);	/* and again: the cancel must stop this too */
+	/* and again: the cancel must stop this too */
+	host_timer_arm(t, host_monotonic_ns() + 1000000);
 }
 
 static void cancel_sync_waits_for_a_running_fn(void **state)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * Which event comes first, and when each may come: SDM 3A table 6-2 (priorities), 6.8 (masking), 6.8.3 (MOV SS and STI),
- * 6.7.1 (NMI until IRET), with the vendor's inject() recorded.
+ * Which event comes first, and when each may come: SDM 3A table 6-2 (priorities), 6.8 (masking),
+ * 6.8.3 (MOV SS and STI), 6.7.1 (NMI until IRET), with the vendor's inject() recorded.
  */
 #include <stdarg.h>
 #include <setjmp.h>
@@ -183,7 +183,10 @@ static void task_priority(void **state)
 	assert_int_equal(vcpu_cr_write(v, 8, 16), -EFAULT);
 }
 
-/* Delivery that needs the client comes again with the same event, and nothing is acknowledged twice. */
+/*
+ * Delivery that needs the client comes again with the same event, and nothing is acknowledged
+ * twice.
+ */
 static void delivery_interrupted(void **state)
 {
 	struct kvm_vcpu_events ev;
@@ -192,7 +195,8 @@ static void delivery_interrupted(void **state)
 	irq(0x77);
 	t_interp.inject_result = EMUL_RETRY;
 	v->priv->io.want = WANT_NONE;
-	assert_int_equal(inject(), -EFAULT);	/* this vendor asked for nothing the client could give */
+	/* this vendor asked for nothing the client could give */
+	assert_int_equal(inject(), -EFAULT);
 	t_interp.inject_result = EMUL_DONE;
 	assert_int_equal(t_ioctl(t_interp.vcpu_fd, KVM_GET_VCPU_EVENTS, &ev), 0);
 	assert_int_equal(ev.interrupt.injected, 1);
@@ -257,7 +261,7 @@ static void triple_fault(void **state)
 	assert_int_equal(t_interp.run->exit_reason, KVM_EXIT_SHUTDOWN);
 }
 
-/* ---- interrupt controllers with the client ---------------------------------------------------------------- */
+/* ---- interrupt controllers with the client --------------------------------------------------- */
 
 static void client_interrupt(void **state)
 {

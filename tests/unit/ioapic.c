@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
-/* ioapic.c - the I/O APIC against the 82093AA data sheet, and the habits of KVM's that clients know. */
+/*
+ * ioapic.c - the I/O APIC against the 82093AA data sheet, and the habits of KVM's that clients
+ * know.
+ */
 #include "irqchip_fixture.h"
 
 #define REMOTE_IRR	0x4000
@@ -37,13 +40,15 @@ static void registers(void **state)
 	assert_int_equal(ioapic_rd(0x40), 0xffffffff);
 	ioapic_wr(0xff, 0x55);
 	assert_true(irqchip_mmio(chip, 0xfec00004, &val, 4, true));
-	assert_true(irqchip_mmio(chip, 0xfec00040, &val, 4, true));	/* no EOI register in this version */
+	/* no EOI register in this version */
+	assert_true(irqchip_mmio(chip, 0xfec00040, &val, 4, true));
 	assert_true(irqchip_mmio(chip, 0xfec00020, &val, 4, false));
 	assert_int_equal(val, 0);
 	assert_false(irqchip_mmio(chip, 0xfec00100, &val, 4, false));
 	assert_false(irqchip_mmio(chip, 0xfec000fe, &val, 4, false));
 	assert_false(irqchip_mmio(chip, 0xfebfffff, &val, 1, false));
-	assert_int_equal(ioapic_rd(0x08), 0);			/* between the registers and the table */
+	/* between the registers and the table */
+	assert_int_equal(ioapic_rd(0x08), 0);
 	/* narrow and wide reads */
 	ioapic_rd(0x01);
 	assert_true(irqchip_mmio(chip, 0xfec00000, &val, 4, false));

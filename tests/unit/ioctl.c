@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
-/* The ioctl doors: dispatch by the whole number, errno for bad arguments, capabilities, references, statistics. */
+/*
+ * The ioctl doors: dispatch by the whole number, errno for bad arguments, capabilities, references,
+ * statistics.
+ */
 #include <stdarg.h>
 #include <setjmp.h>
 #include <stdlib.h>
@@ -47,8 +50,10 @@ static void test_dispatch(void **state)
 	u64 buf[512] = { 0 };
 	u32 nr;
 
-	assert_int_equal(t_ioctl(vm_fd, KVM_IRQ_LINE_STATUS, buf), 0);			/* 67, read and write */
-	assert_int_equal(t_ioctl(vm_fd, KVM_REGISTER_COALESCED_MMIO, buf), 0);		/* 67, write */
+	/* 67, read and write */
+	assert_int_equal(t_ioctl(vm_fd, KVM_IRQ_LINE_STATUS, buf), 0);
+	/* 67, write */
+	assert_int_equal(t_ioctl(vm_fd, KVM_REGISTER_COALESCED_MMIO, buf), 0);
 	assert_int_equal(t_ioctl(cpu_fd, KVM_GET_VCPU_EVENTS, buf), 0);			/* 9f */
 	assert_int_equal(t_ioctl(vm_fd, KVM_GET_VCPU_EVENTS, buf), -ENOTTY);
 	assert_int_equal(t_ioctl(vm_fd, KVM_GET_PIT2, buf), -ENXIO);
@@ -318,7 +323,10 @@ static void test_lists(void **state)
 	assert_int_equal(t_ioctl(cpu_fd, KVM_GET_MSRS, &msrs), 0);
 }
 
-/* As Linux's kvm_binary_stats_test reads it: blocks in order, aligned, no overlap; any cut gives the same bytes. */
+/*
+ * As Linux's kvm_binary_stats_test reads it: blocks in order, aligned, no overlap; any cut gives
+ * the same bytes.
+ */
 static void check_stats(int fd, unsigned int at_least)
 {
 	int sfd = t_ioctl_n(fd, KVM_GET_STATS_FD, 0);

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * irqchip_random.c - a guest and a client that program nonsense: every register, port, MSR and state call with random
- * values, while time passes. Nothing may crash, hang, or break what the rest of the system relies on: vectors that
- * come out are 16 or above (local APIC), priorities are kept, timers do not fire more often than every 200 us.
+ * irqchip_random.c - a guest and a client that program nonsense: every register, port, MSR and
+ * state call with random values, while time passes. Nothing may crash, hang, or break what the rest
+ * of the system relies on: vectors that come out are 16 or above (local APIC), priorities are kept,
+ * timers do not fire more often than every 200 us.
  */
 #include "irqchip_fixture.h"
 
@@ -189,7 +190,8 @@ static void run(bool split)
 		}
 		assert_int_equal(fake_locks_held, 0);
 	}
-	/* four periodic timers and a PIT, each at most once in 200 us, and one-shots once for every arming */
+	/* four periodic timers and a PIT, each at most once in 200 us, and one-shots once for every
+	 * arming */
 	assert_true(load.fired < load.time / 200000 * 5 + 300000);
 	teardown(NULL);
 }

@@ -148,7 +148,8 @@ static void test_irqfd_edge(void **state)
 
 	assert_int_equal(irqfd(e, GSI_MSI, 0, 0), 0);
 	signal_fd(e);
-	assert_true(pending_never());			/* no route yet: lost, as on a wire to nowhere */
+	/* no route yet: lost, as on a wire to nowhere */
+	assert_true(pending_never());
 	route_msi();
 	signal_fd(e);
 	assert_int_equal(pending_soon(), VECTOR);
@@ -229,7 +230,7 @@ static void test_irqfd_resample(void **state)
 	close(rother);
 }
 
-/* ---- ioeventfd --------------------------------------------------------------------------------------------- */
+/* ---- ioeventfd ------------------------------------------------------------------------------- */
 
 #define PIO	KVM_IOEVENTFD_FLAG_PIO
 #define MATCH	KVM_IOEVENTFD_FLAG_DATAMATCH
@@ -332,7 +333,7 @@ static void test_ioeventfd_many(void **state)
 	close(e);
 }
 
-/* ---- coalesced writes -------------------------------------------------------------------------------------- */
+/* ---- coalesced writes ------------------------------------------------------------------------ */
 
 static long zone(bool add, u64 addr, u32 size, u32 pio)
 {

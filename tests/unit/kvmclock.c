@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * The paravirtual clock as a guest computes it (Documentation/virt/kvm/x86/msr.rst), steal time, hypercalls. The
- * reference is the host's CLOCK_MONOTONIC.
+ * The paravirtual clock as a guest computes it (Documentation/virt/kvm/x86/msr.rst), steal time,
+ * hypercalls. The reference is the host's CLOCK_MONOTONIC.
  */
 #include <stdarg.h>
 #include <setjmp.h>
@@ -86,7 +86,8 @@ static void runs_with_monotonic(void **state)
 	m1 = monotonic();
 	g1 = guest_ns(c, vcpu_guest_tsc(v));
 	off = (s64)(g1 - g0) - (s64)(m1 - m0);
-	assert_in_range(off + 100000, 0, 200000);		/* 2 ppm of 50 ms and two slow readings */
+	/* 2 ppm of 50 ms and two slow readings */
+	assert_in_range(off + 100000, 0, 200000);
 	assert_in_range(g0, 0, 10000000000UL);			/* a new VM's clock starts at 0 */
 	/* what KVM_GET_CLOCK says lies on the same line */
 	g0 = guest_ns(c, vcpu_guest_tsc(v));
@@ -217,7 +218,7 @@ static void writes_are_logged(void **state)
 	assert_true(bitmap[0] & BIT(PAGE_GPA >> 12));
 }
 
-/* ---- steal time ------------------------------------------------------------------------------------------- */
+/* ---- steal time ------------------------------------------------------------------------------ */
 
 struct steal {
 	u64 steal;
@@ -267,7 +268,7 @@ static void steal_time(void **state)
 	assert_int_equal(s->version & 1, 0);
 }
 
-/* ---- hypercalls ------------------------------------------------------------------------------------------- */
+/* ---- hypercalls ------------------------------------------------------------------------------ */
 
 static s64 hypercall(u64 nr, u64 a0, u64 a1, u64 a2, u64 a3)
 {
@@ -304,8 +305,10 @@ static void hypercalls(void **state)
 	assert_int_equal(lapic_pending(w->lapic), 0x44);
 	assert_int_equal(hypercall(10, 2, 0, 2, 4 << 8), 1);		/* NMI */
 	assert_int_equal(host_load_acquire(&w->priv->nmi.pending), 1);
-	assert_int_equal(hypercall(10, 2, 0, 2, 5 << 8), -1000);	/* INIT is not for this call */
-	assert_int_equal(hypercall(10, ~0UL, ~0UL, ~0UL - 5, 0x44), 0);	/* a base beyond all ids does not wrap */
+	/* INIT is not for this call */
+	assert_int_equal(hypercall(10, 2, 0, 2, 5 << 8), -1000);
+	/* a base beyond all ids does not wrap */
+	assert_int_equal(hypercall(10, ~0UL, ~0UL, ~0UL - 5, 0x44), 0);
 	assert_int_equal(hypercall(10, ~0UL, ~0UL, 0, 0x45), 2);
 	assert_int_equal(hypercall(11, 3, 0, 0, 0), 0);
 	/* what CPUID does not announce is refused once the client says so */

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
-/* lapic.c - the local APIC against the Intel SDM volume 3A, chapter 11; section numbers at the tests. */
+/*
+ * lapic.c - the local APIC against the Intel SDM volume 3A, chapter 11; section numbers at the
+ * tests.
+ */
 #include "irqchip_fixture.h"
 
 #define LVTT	0x320
@@ -58,7 +61,8 @@ static void base_transitions(void **state)
 	assert_int_equal(lapic_set_base_msr(l, xapic | 1ULL << 52, false), -EINVAL);
 	assert_int_equal(lapic_set_base_msr(l, x2apic, false), 0);
 	assert_true(lapic_x2apic(l));
-	assert_int_equal(lapic_set_base_msr(l, xapic, false), -EINVAL);		/* x2APIC to xAPIC */
+	/* x2APIC to xAPIC */
+	assert_int_equal(lapic_set_base_msr(l, xapic, false), -EINVAL);
 	assert_int_equal(lapic_set_base_msr(l, off, false), 0);
 	assert_false(lapic_enabled(l));
 	assert_int_equal(lapic_set_base_msr(l, x2apic, false), -EINVAL);	/* off to x2APIC */
@@ -539,7 +543,8 @@ static void timer_periodic(void **state)
 	fake_advance(2 * period);
 	assert_int_equal(take(1), 0x50);
 	assert_int_equal(fake_next_timer(), start + 3 * period);
-	/* overdue, the timer's thread not there yet: the count is that of the round in which we are */
+	/* overdue, the timer's thread not there yet: the count is that of the round in which we
+	 * are */
 	fake_now = start + 4 * period + 600;
 	assert_int_equal(rd(1, TMCCT), period - 600);
 	fake_run_timers();
@@ -724,7 +729,10 @@ static void lint0(void **state)
 	assert_false(lapic_accepts_extint(cpus[1].l));
 }
 
-/* Every allocation failing in turn leaves nothing behind (the leak checker of sanitizer builds looks on). */
+/*
+ * Every allocation failing in turn leaves nothing behind (the leak checker of sanitizer builds
+ * looks on).
+ */
 static void out_of_memory(void **state)
 {
 	struct irqchip *c;

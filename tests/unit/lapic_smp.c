@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * lapic_smp.c - senders on threads of their own against a CPU that takes interrupts: none may be lost, none made up.
- * Every sender waits for its own interrupt to be served before it sends the next, so a lost one stops it for good.
+ * lapic_smp.c - senders on threads of their own against a CPU that takes interrupts: none may be
+ * lost, none made up. Every sender waits for its own interrupt to be served before it sends the
+ * next, so a lost one stops it for good.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -146,7 +147,10 @@ static void nothing_lost(void **state)
 	}
 }
 
-/* CPUs come while interrupts to everybody are on their way; one that goes gets none after it is gone. */
+/*
+ * CPUs come while interrupts to everybody are on their way; one that goes gets none after it is
+ * gone.
+ */
 static void *broadcaster(void *arg)
 {
 	while (!host_load_acquire(&given_up))

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
-/* Memory slots: the rules of KVM_SET_USER_MEMORY_REGION, lookup, access to guest memory, changes under running vCPUs. */
+/*
+ * Memory slots: the rules of KVM_SET_USER_MEMORY_REGION, lookup, access to guest memory, changes
+ * under running vCPUs.
+ */
 #include <stdarg.h>
 #include <setjmp.h>
 #include <string.h>
@@ -29,7 +32,10 @@ static int teardown(void **state)
 	return 0;
 }
 
-/* What Linux 6.1 answers to KVM_SET_USER_MEMORY_REGION. Before each row: slot 0 at 1 MiB, 16 pages; 1 at 2 MiB, read-only. */
+/*
+ * What Linux 6.1 answers to KVM_SET_USER_MEMORY_REGION. Before each row: slot 0 at 1 MiB, 16 pages;
+ * 1 at 2 MiB, read-only.
+ */
 static const struct rule {
 	const char *name;
 	struct kvm_userspace_memory_region r;
@@ -227,7 +233,7 @@ static void test_hva(void **state)
 	t_fd_close(fd);
 }
 
-/* ---- changes under running vCPUs --------------------------------------------------------------------------- */
+/* ---- changes under running vCPUs ------------------------------------------------------------- */
 
 static bool stop;
 
@@ -244,7 +250,8 @@ static void *read_moving(void *vm_)
 	u64 val, n = 0;
 
 	while (!host_load_acquire(&stop)) {
-		/* The page says where it is: what is read at an address is that, or nothing is there. */
+		/* The page says where it is: what is read at an address is that, or nothing is
+		 * there. */
 		u64 gpa = 0x100000 + (n++ % 2) * 0x100000;
 
 		if (!gmem_read(vm, gpa, &val, sizeof(val)))

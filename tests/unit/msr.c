@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
-/* MSRs: the list that clients save and restore, legality of values, the TSC's rules, control registers. */
+/*
+ * MSRs: the list that clients save and restore, legality of values, the TSC's rules, control
+ * registers.
+ */
 #include <stdarg.h>
 #include <setjmp.h>
 #include <string.h>
@@ -54,7 +57,10 @@ static void list_is_restorable(void **state)
 	assert_int_equal(msr_feature_get(0x12345678, &val), -EINVAL);
 }
 
-/* Every number, both ways, with random values: nothing but 0 and -EINVAL, and what was refused did not change. */
+/*
+ * Every number, both ways, with random values: nothing but 0 and -EINVAL, and what was refused did
+ * not change.
+ */
 static void all_numbers(void **state)
 {
 	static const u32 ranges[][2] = { { 0, 0x2000 }, { 0xc0000000, 0xc0000200 }, { 0xc0010000, 0xc0012000 },
@@ -107,7 +113,8 @@ static void legality(void **state)
 		{ MSR_KVM_POLL_CONTROL, 0, 0 }, { MSR_KVM_POLL_CONTROL, 2, -EINVAL },
 		{ MSR_KVM_ASYNC_PF_EN, 0, -EINVAL }, { MSR_KVM_PV_EOI_EN, 0, -EINVAL },
 		{ MSR_IA32_APIC_BASE, 0xfee00000 | APIC_BASE_ENABLE | APIC_BASE_BSP, 0 },
-		{ MSR_IA32_APIC_BASE, 0xfee00000 | APIC_BASE_X2APIC, -EINVAL },	/* x2APIC without enable */
+		/* x2APIC without enable */
+		{ MSR_IA32_APIC_BASE, 0xfee00000 | APIC_BASE_X2APIC, -EINVAL },
 		{ 0x40000000, 0, -EINVAL }, { 0xda0, 0, -EINVAL }, { 0x480, 0, -EINVAL },
 	};
 	unsigned int i;
@@ -142,7 +149,10 @@ static void tsc_and_adjust(void **state)
 	assert_in_range(vcpu_guest_tsc(v), 9 * k, 9 * k + 1000000000);
 }
 
-/* Host writes within a second of the others mean "equal": vCPUs that are restored one by one end up the same. */
+/*
+ * Host writes within a second of the others mean "equal": vCPUs that are restored one by one end up
+ * the same.
+ */
 static void tsc_synchronised(void **state)
 {
 	int fd = t_ioctl_n(t_interp.vm_fd, KVM_CREATE_VCPU, 1);
@@ -180,7 +190,7 @@ static void machine_check_banks(void **state)
 	assert_int_equal(msr_set(v, MSR_IA32_MC0_CTL + 1, 7, false), 0);
 }
 
-/* ---- control registers: SDM 3A 2.5, 4.1.2, 4.10.1 --------------------------------------------------------- */
+/* ---- control registers: SDM 3A 2.5, 4.1.2, 4.10.1 -------------------------------------------- */
 
 static void control_registers(void **state)
 {
@@ -207,7 +217,8 @@ static void control_registers(void **state)
 	assert_int_equal(vcpu_cr_write(v, 0, CR0_PE | CR0_PG), 0);
 	assert_int_equal(st->efer & EFER_LMA, EFER_LMA);
 	assert_int_equal(vcpu_cr_write(v, 4, 0), -EFAULT);			/* PAE stays */
-	assert_int_equal(vcpu_cr_write(v, EMUL_EFER, 0), -EFAULT);		/* LME under paging */
+	/* LME under paging */
+	assert_int_equal(vcpu_cr_write(v, EMUL_EFER, 0), -EFAULT);
 	assert_int_equal(vcpu_cr_write(v, EMUL_EFER, EFER_LME | EFER_NX), 0);
 	assert_int_equal(st->efer, EFER_LME | EFER_LMA | EFER_NX);
 
@@ -218,7 +229,8 @@ static void control_registers(void **state)
 		unsigned int flushes;
 
 		st->cr3 = 0x5001;
-		assert_int_equal(vcpu_cr_write(v, 4, CR4_PAE | CR4_PCIDE), -EFAULT);	/* a PCID in CR3 */
+		/* a PCID in CR3 */
+		assert_int_equal(vcpu_cr_write(v, 4, CR4_PAE | CR4_PCIDE), -EFAULT);
 		st->cr3 = 0x5000;
 		assert_int_equal(vcpu_cr_write(v, 4, CR4_PAE | CR4_PCIDE), 0);
 		flushes = t_vendor.flushes;
@@ -312,7 +324,8 @@ static void cpuid_after_run(void **state)
 	assert_int_equal(t_ioctl_n(t_interp.vcpu_fd, KVM_SET_CPUID2, (u64)&s), 0);
 	t_interp.budget = 0;
 	assert_int_equal(t_interp_run(), 0);
-	assert_int_equal(t_ioctl_n(t_interp.vcpu_fd, KVM_SET_CPUID2, (u64)&s), 0);	/* the same again */
+	/* the same again */
+	assert_int_equal(t_ioctl_n(t_interp.vcpu_fd, KVM_SET_CPUID2, (u64)&s), 0);
 	s.e[1].ecx ^= 1;
 	assert_int_equal(t_ioctl_n(t_interp.vcpu_fd, KVM_SET_CPUID2, (u64)&s), -EINVAL);
 }

@@ -206,7 +206,9 @@ static void refresh_toggles(void **state)
 	assert_in_range(changes, 50, 70);		/* 15 us or so */
 }
 
-/* Ticks of channel 0 through the I/O APIC at 1000 Hz: as many as time says, however late they come. */
+/*
+ * Ticks of channel 0 through the I/O APIC at 1000 Hz: as many as time says, however late they come.
+ */
 static void ticks(void **state)
 {
 	u64 start;

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
-/* CPUID policy: against the host's own CPUID, and by tables of SDM 2A CPUID and APM 3 appendix E. */
+/*
+ * CPUID policy: against the host's own CPUID, and by tables of SDM 2A CPUID and APM 3 appendix E.
+ */
 #include <stdarg.h>
 #include <setjmp.h>
 #include <string.h>
@@ -43,7 +45,8 @@ static void sizes(void **state)
 	}
 	assert_int_equal(policy_supported_cpuid(few, n, NULL, true), n);
 	for (i = 0; i < n; i++)
-		assert_ptr_equal(policy_find(e, n, e[i].function, e[i].index), &e[i]);	/* no entry twice */
+		/* no entry twice */
+		assert_ptr_equal(policy_find(e, n, e[i].function, e[i].index), &e[i]);
 }
 
 /* Whatever the table exposes the host has; what must never show does not. */
@@ -76,7 +79,8 @@ static void bits(void **state)
 		assert_int_equal(r & words[i].hidden, 0);
 		assert_int_equal(r & ~words[i].set & ~host(words[i].leaf, words[i].sub, words[i].reg), 0);
 	}
-	assert_true(policy_bit(e, n, 6, 0, CPUID_EAX, 2));	/* ARAT: Linux takes the APIC timer in idle */
+	/* ARAT: Linux takes the APIC timer in idle */
+	assert_true(policy_bit(e, n, 6, 0, CPUID_EAX, 2));
 	assert_int_equal(policy_bit(e, n, 0x80000007, 0, CPUID_EDX, 8), host(0x80000007, 0, CPUID_EDX) >> 8 & 1);
 }
 
@@ -117,7 +121,9 @@ static void vendor_limits(void **state)
 	assert_null(policy_find(f, m, 0xd, 2));
 }
 
-/* A hardware vendor's guests see what the hardware says of speculation, not what a translator may. */
+/*
+ * A hardware vendor's guests see what the hardware says of speculation, not what a translator may.
+ */
 static void speculation(void **state)
 {
 	struct kvm_cpuid_entry2 f[POLICY_MAX_CPUID];
@@ -126,8 +132,10 @@ static void speculation(void **state)
 	assert_int_equal(policy_arch_capabilities(false), 0);
 	if (policy_host_is_amd()) {
 		static const struct { u32 leaf; enum cpuid_reg reg; u8 bit; } no[] = {
-			{ 0x80000008, CPUID_EBX, 26 }, { 0x80000008, CPUID_EBX, 29 },	/* SSB_NO, BTC_NO */
-			{ 0x80000021, CPUID_EAX, 8 }, { 0x80000021, CPUID_EAX, 29 },	/* automatic IBRS, SRSO_NO */
+			/* SSB_NO, BTC_NO */
+			{ 0x80000008, CPUID_EBX, 26 }, { 0x80000008, CPUID_EBX, 29 },
+			/* automatic IBRS, SRSO_NO */
+			{ 0x80000021, CPUID_EAX, 8 }, { 0x80000021, CPUID_EAX, 29 },
 			{ 0x80000021, CPUID_ECX, 1 }, { 0x80000021, CPUID_ECX, 2 },	/* TSA */
 		};
 		unsigned int i;
@@ -170,11 +178,12 @@ static void paravirtual(void **state)
 	f = policy_find(e, n, 0x40000001, 0);
 	assert_true(f->eax & BIT(3));			/* clocksource2 */
 	assert_true(f->eax & BIT(24));			/* stable */
-	assert_int_equal(f->eax & (BIT(4) | BIT(6) | BIT(9) | BIT(14)), 0);	/* async PF, PV EOI, PV TLB flush */
+	/* async PF, PV EOI, PV TLB flush */
+	assert_int_equal(f->eax & (BIT(4) | BIT(6) | BIT(9) | BIT(14)), 0);
 	assert_int_equal(f->edx, 0);
 }
 
-/* ---- lookup ----------------------------------------------------------------------------------------------- */
+/* ---- lookup ---------------------------------------------------------------------------------- */
 
 #define INDEXED	KVM_CPUID_FLAG_SIGNIFCANT_INDEX
 
@@ -196,7 +205,8 @@ static void out_of_range(void **state)
 		{ 4, 1, 0x41, 0x41 },
 		{ 4, 2, 0, 0 },				/* within range: zeros */
 		{ 3, 0, 0, 0 },
-		{ 0xc, 0, 0xb0, 0 },			/* out of range: Intel's highest basic leaf */
+		/* out of range: Intel's highest basic leaf */
+		{ 0xc, 0, 0xb0, 0 },
 		{ 0x1000, 1, 0xb1, 0 },
 		{ 0x40000001, 0, 0, 0 },
 		{ 0x40000002, 0, 0xb0, 0 },
@@ -225,7 +235,7 @@ static void out_of_range(void **state)
 	assert_int_equal(r[0] | r[1] | r[2] | r[3], 0);
 }
 
-/* ---- what follows from it --------------------------------------------------------------------------------- */
+/* ---- what follows from it -------------------------------------------------------------------- */
 
 static bool has(const u64 f[2], unsigned int feature)
 {

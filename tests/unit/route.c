@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
-/* route.c - GSI routing and MSIs: kernel Documentation/virt/kvm/api.rst, Intel SDM volume 3A 11.11. */
+/*
+ * route.c - GSI routing and MSIs: kernel Documentation/virt/kvm/api.rst, Intel SDM volume 3A 11.11.
+ */
 #include "irqchip_fixture.h"
 
 #define PIN(g, c, p) { .gsi = g, .type = KVM_IRQ_ROUTING_IRQCHIP, .u.irqchip = { c, p } }
@@ -122,8 +124,10 @@ static void msi(void **state)
 	assert_int_equal(irqchip_send_msi(chip, 0xfee0a004, 0x0032), 2);	/* logical */
 	assert_int_equal(take(1), 0x32);
 	assert_int_equal(take(3), 0x32);
-	assert_int_equal(irqchip_send_msi(chip, 0xfee0f00c, 0x0033), 1);	/* redirection hint: one of them */
-	assert_int_equal(irqchip_send_msi(chip, 0xfee0f004, 0x0134), 1);	/* lowest priority */
+	/* redirection hint: one of them */
+	assert_int_equal(irqchip_send_msi(chip, 0xfee0f00c, 0x0033), 1);
+	/* lowest priority */
+	assert_int_equal(irqchip_send_msi(chip, 0xfee0f004, 0x0134), 1);
 	for (c = 0; c < MAX_CPUS; c++)
 		while (take(c) >= 0)
 			hits++;
@@ -160,11 +164,13 @@ static void msi_x2apic(void **state)
 	assert_int_equal(irqchip_send_msi(chip, 0x100feeff000, 0x43), 1);
 	assert_int_equal(lapic_ack(big), 0x43);
 	lapic_eoi(big);
-	/* before it is in x2APIC mode too, as there is no other name for it; its logical ids are 8 bits then */
+	/* before it is in x2APIC mode too, as there is no other name for it; its logical ids are 8
+	 * bits then */
 	assert_int_equal(lapic_set_base_msr(big, 0xfee00800, true), 0);
 	assert_int_equal(irqchip_send_msi(chip, 0x100feeff000, 0x43), 1);
 	assert_int_equal(lapic_ack(big), 0x43);
-	assert_int_equal(irqchip_send_msi(chip, 0x100feeff004, 0x43), 4);	/* cluster 0 of those in x2APIC mode */
+	/* cluster 0 of those in x2APIC mode */
+	assert_int_equal(irqchip_send_msi(chip, 0x100feeff004, 0x43), 4);
 	assert_int_equal(lapic_ack(big), -1);
 	assert_int_equal(irqchip_send_msi(chip, 0x1fee01000, 0x43), -EINVAL);
 	assert_int_equal(set(&bad, 1), -EINVAL);

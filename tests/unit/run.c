@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * KVM_RUN's rules for the client (the KVM API document, and what clients rely on): port and memory-mapped I/O exits and
- * their completion, immediate_exit, HLT, state synchronised through kvm_run, MSRs handed to the client.
+ * KVM_RUN's rules for the client (the KVM API document, and what clients rely on): port and
+ * memory-mapped I/O exits and their completion, immediate_exit, HLT, state synchronised through
+ * kvm_run, MSRs handed to the client.
  */
 #include <stdarg.h>
 #include <setjmp.h>
@@ -112,7 +113,8 @@ static void rep_ins(void **state)
 {
 	struct kvm_regs r;
 
-	CODE("\xb9\x03\x00\xbf\x00\x20\xba\x80\x00\xf3\x6c\xf4");	/* mov cx,3; mov di,0x2000; mov dx,0x80; rep insb */
+	/* mov cx,3; mov di,0x2000; mov dx,0x80; rep insb */
+	CODE("\xb9\x03\x00\xbf\x00\x20\xba\x80\x00\xf3\x6c\xf4");
 	expect_io(KVM_EXIT_IO_IN, 0x80, 1, 3);
 	memset(pio_data(), 0xaa, 3);
 	r = t_interp_regs();
@@ -156,7 +158,8 @@ static void rep_outs(void **state)
 {
 	unsigned int got = 0;
 
-	CODE("\xb9\x04\x00\xbe\x00\x20\xba\x80\x00\xf3\x6f\xf4");	/* rep outsw, four words from 0x2000 */
+	/* rep outsw, four words from 0x2000 */
+	CODE("\xb9\x04\x00\xbe\x00\x20\xba\x80\x00\xf3\x6f\xf4");
 	memcpy(t_interp.ram + 0x2000, "\x01\x02\x03\x04\x05\x06\x07\x08", 8);
 	for (;;) {
 		assert_int_equal(t_interp_run(), 0);
@@ -172,7 +175,7 @@ static void rep_outs(void **state)
 	assert_int_equal(t_interp_regs().rcx & 0xffff, 0);
 }
 
-/* ---- memory-mapped; memory ends at 0x10000, DS is set to 0xffff: 0xffff0 + offset --------------------------- */
+/* ---- memory-mapped; memory ends at 0x10000, DS is set to 0xffff: 0xffff0 + offset ------------ */
 
 #define DS_FFFF		"\xb8\xff\xff\x8e\xd8"		/* mov ax, 0xffff; mov ds, ax */
 
@@ -206,7 +209,8 @@ static void mmio_rmw(void **state)
 /* An access over the end of memory: what is in memory is done here, the rest is the client's. */
 static void mmio_half_in_memory(void **state)
 {
-	CODE("\x66\xb8\x78\x56\x34\x12\x66\xa3\xfe\xff\xf4");	/* mov eax, ..; mov [0xfffe], eax: #GP by the limit */
+	/* mov eax, ..; mov [0xfffe], eax: #GP by the limit */
+	CODE("\x66\xb8\x78\x56\x34\x12\x66\xa3\xfe\xff\xf4");
 	memcpy(t_interp.ram + 0x34, "\x00\x20\x00\x00", 4);	/* vector 13: 0:0x2000 */
 	t_interp.ram[0x2000] = 0xf4;
 	expect_hlt();
@@ -250,7 +254,8 @@ static void mmio_string(void **state)
 	for (i = 0; i < 3; i++)
 		run_expect_mmio(true, 0x100000 + i, 1, "abc" + i);
 	expect_hlt();
-	/* device to device: a read and a write for each element; more elements than any buffer holds */
+	/* device to device: a read and a write for each element; more elements than any buffer
+	 * holds */
 	CODE("\xb8\xff\xff\x8e\xc0\x8e\xd8\xbe\x10\x00\xbf\x10\x01\xb9\x0c\x00\xf3\xa4\xf4");
 	for (i = 0; i < 12; i++) {
 		u8 byte = 0x30 + i;
@@ -273,7 +278,8 @@ static void mmio_push(void **state)
 
 static void mmio_xchg(void **state)
 {
-	CODE(DS_FFFF "\xb8\x34\x12\x87\x06\x10\x00\xf4");	/* mov ax, 0x1234; xchg [0x10], ax */
+	/* mov ax, 0x1234; xchg [0x10], ax */
+	CODE(DS_FFFF "\xb8\x34\x12\x87\x06\x10\x00\xf4");
 	run_expect_mmio(false, 0x100000, 2, NULL);
 	memcpy(run->mmio.data, "\x78\x56", 2);
 	run_expect_mmio(true, 0x100000, 2, "\x34\x12");
@@ -308,7 +314,7 @@ static void rip_moved_at_exit(void **state)
 	assert_int_equal(t_interp_regs().rax & 0xffff, 0x9999);
 }
 
-/* ---- HLT, input fields, memory that is not there --------------------------------------------------------- */
+/* ---- HLT, input fields, memory that is not there --------------------------------------------- */
 
 static void fields_after_exit(void **state)
 {
@@ -412,7 +418,10 @@ static void init_and_sipi(void **state)
 	t_fd_close(fd);
 }
 
-/* Translations that core keeps for the emulator go with the processor's: INVLPG, KVM_SET_SREGS, slots. */
+/*
+ * Translations that core keeps for the emulator go with the processor's: INVLPG, KVM_SET_SREGS,
+ * slots.
+ */
 static void translations_dropped(void **state)
 {
 	u64 *p4 = (u64 *)(t_interp.ram + 0x2000), *p3 = (u64 *)(t_interp.ram + 0x3000);
@@ -460,7 +469,7 @@ static void translations_dropped(void **state)
 	vcpu_read_unlock(v);
 }
 
-/* ---- MSRs that the client handles ------------------------------------------------------------------------- */
+/* ---- MSRs that the client handles ------------------------------------------------------------ */
 
 static void msr_to_client(void **state)
 {
@@ -469,7 +478,8 @@ static void msr_to_client(void **state)
 	if (t_ioctl_n(t_interp.vm_fd, KVM_CHECK_EXTENSION, KVM_CAP_X86_USER_SPACE_MSR) <= 0)
 		skip();
 	assert_int_equal(t_ioctl(t_interp.vm_fd, KVM_ENABLE_CAP, &cap), 0);
-	CODE("\x66\xb9\x78\x56\x34\x12\x0f\x32\x0f\x30\x0f\x32\xf4");	/* mov ecx, 0x12345678; rdmsr; wrmsr; rdmsr */
+	/* mov ecx, 0x12345678; rdmsr; wrmsr; rdmsr */
+	CODE("\x66\xb9\x78\x56\x34\x12\x0f\x32\x0f\x30\x0f\x32\xf4");
 	assert_int_equal(t_interp_run(), 0);
 	assert_int_equal(run->exit_reason, KVM_EXIT_X86_RDMSR);
 	assert_int_equal(run->msr.index, 0x12345678);

@@ -83,7 +83,8 @@ static void test_regs(void **state)
 	SET(REGS, &in);
 	GET(REGS, &out);
 	assert_memory_equal(&in, &out, offsetof(struct kvm_regs, rflags));
-	assert_int_equal(out.rflags, 0x3f7fd7);		/* the flags there are; bit 1 is one. SDM 1 figure 3-8 */
+	/* the flags there are; bit 1 is one. SDM 1 figure 3-8 */
+	assert_int_equal(out.rflags, 0x3f7fd7);
 	in.rflags = 0;
 	SET(REGS, &in);
 	GET(REGS, &out);
@@ -387,7 +388,8 @@ static void test_mp_state(void **state)
 		s.mp_state = i;
 		REFUSED(MP_STATE, &s, -EINVAL);
 	}
-	/* a SIPI that has been received starts at vector 0 here; asking for the state lets it happen */
+	/* a SIPI that has been received starts at vector 0 here; asking for the state lets it
+	 * happen */
 	s.mp_state = KVM_MP_STATE_SIPI_RECEIVED;
 	assert_int_equal(t_ioctl(ap, KVM_SET_MP_STATE, &s), 0);
 	assert_int_equal(t_ioctl(ap, KVM_GET_MP_STATE, &s), 0);
@@ -492,10 +494,12 @@ static void test_mce(void **state)
 	m.bank = 10;
 	assert_int_equal(t_ioctl(cpu_fd, KVM_X86_SET_MCE, &m), -EINVAL);
 	m.bank = 9;
-	assert_int_equal(t_ioctl(cpu_fd, KVM_X86_SET_MCE, &m), 0);		/* corrected: logged only */
+	/* corrected: logged only */
+	assert_int_equal(t_ioctl(cpu_fd, KVM_X86_SET_MCE, &m), 0);
 	assert_int_equal(v->priv->mce_banks[9 * 4 + 1], m.status);
 	assert_false(v->priv->exception.pending);
-	m.status |= 1UL << 61;							/* uncorrected with CR4.MCE off */
+	/* uncorrected with CR4.MCE off */
+	m.status |= 1UL << 61;
 	assert_int_equal(t_ioctl(cpu_fd, KVM_X86_SET_MCE, &m), 0);
 	assert_true(v->priv->triple_fault);
 }

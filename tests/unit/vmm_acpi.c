@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
-/* ACPI tables: walked as a guest does from the RSDP on; the AML is judged by iasl's disassembler where installed. */
+/*
+ * ACPI tables: walked as a guest does from the RSDP on; the AML is judged by iasl's disassembler
+ * where installed.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -74,7 +77,8 @@ static void fadt(void **state)
 	assert_true(acpi_build(mem, SIZE, BASE, 2) > 0);
 	f = find("FACP");
 	assert_int_equal(f[46] | f[47] << 8, 9);			/* SCI_INT */
-	assert_int_equal(le32(f + 48), 0);				/* no SMI_CMD: always in ACPI mode */
+	/* no SMI_CMD: always in ACPI mode */
+	assert_int_equal(le32(f + 48), 0);
 	assert_int_equal(le32(f + 56), 0x600);				/* PM1a_EVT_BLK */
 	assert_int_equal(le32(f + 64), 0x604);				/* PM1a_CNT_BLK */
 	assert_int_equal(le32(f + 76), 0x608);				/* PM_TMR_BLK */

@@ -79,7 +79,8 @@ static void identity(void **state)
 	assert_false(e->ecx & 1u << 24);
 	assert_false(e->edx & 1u << 28);
 	build(300, 400, false);
-	assert_int_equal(find(1, 0)->ebx >> 16 & 0xff, 255);	/* the field's end; leaf 0xb has the number */
+	/* the field's end; leaf 0xb has the number */
+	assert_int_equal(find(1, 0)->ebx >> 16 & 0xff, 255);
 }
 
 /* SDM 3A 9.9.3: shift the x2APIC id right by a level's EAX to get the next level's id. */

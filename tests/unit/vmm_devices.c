@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
-/* RTC, ACPI PM block, keyboard controller, PCI configuration ports: against a clock the test moves by hand. */
+/*
+ * RTC, ACPI PM block, keyboard controller, PCI configuration ports: against a clock the test moves
+ * by hand.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -180,7 +183,8 @@ static void rtc_periodic(void **state)
 	advance(SEC / 1024 + 1);
 	rtc_tick(&rtc);
 	assert_int_equal(level, 1);
-	assert_int_equal(timer, 0);		/* until the flag is read, another would change nothing */
+	/* until the flag is read, another would change nothing */
+	assert_int_equal(timer, 0);
 	assert_int_equal(get(12) & 0xc0, 0xc0);
 	assert_int_equal(level, 0);
 	assert_true(timer > mono && timer <= mono + SEC / 1024);
@@ -282,7 +286,8 @@ static void keyboard_controller(void **state)
 	assert_int_equal(i8042_status_ops.read(&kbc, 0, 1) & 1, 1);
 	assert_int_equal(i8042_data_ops.read(&kbc, 0, 1), 0x55);
 	assert_int_equal(i8042_status_ops.read(&kbc, 0, 1) & 1, 0);
-	i8042_status_ops.write(&kbc, 0, 0xd1, 1);		/* A20 by the output port: no reset */
+	/* A20 by the output port: no reset */
+	i8042_status_ops.write(&kbc, 0, 0xd1, 1);
 	i8042_data_ops.write(&kbc, 0, 0xdf, 1);
 	assert_int_equal(resets, 0);
 	i8042_status_ops.write(&kbc, 0, 0xff, 1);		/* pulse nothing */

@@ -145,8 +145,10 @@ static void placement(void **state)
 		{ 1 * MIB, 0, 0x7fffffff, -1, 0 },
 		{ 512 * MIB, 5000, 0x7fffffff, 0, 512 * MIB - 8192 },
 		{ 512 * MIB, 4096, 0x7fffffff, 0, 512 * MIB - 4096 },
-		{ 0xb0000000, 4096, 0x7fffffff, 0, 0x80000000 - 4096 },		/* kept below initrd_addr_max */
-		{ 32 * MIB, 8 * MIB, 0x7fffffff, 0, 24 * MIB },			/* fills memory to the byte */
+		/* kept below initrd_addr_max */
+		{ 0xb0000000, 4096, 0x7fffffff, 0, 0x80000000 - 4096 },
+		/* fills memory to the byte */
+		{ 32 * MIB, 8 * MIB, 0x7fffffff, 0, 24 * MIB },
 		{ 32 * MIB, 8 * MIB + 1, 0x7fffffff, -1, 0 },
 		{ 32 * MIB, 1ull << 40, 0x7fffffff, -1, 0 },
 		{ 32 * MIB, ~0ull, 0x7fffffff, -1, 0 },

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
-/* The command line of `anykvm run`: QEMU's syntax; what is malformed is refused in one line that names it. */
+/*
+ * The command line of `anykvm run`: QEMU's syntax; what is malformed is refused in one line that
+ * names it.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>

@@ -189,7 +189,8 @@ static void receive(void **state)
 	assert_int_equal(level, 0);
 	assert_int_equal(uart_feed(&u, (const uint8_t *)"a", 1), 1);
 	assert_int_equal(level, 1);
-	assert_int_equal(in(UART_IIR), 0xc0 | UART_IIR_RX_TIMEOUT);	/* below the trigger level of 8 */
+	/* below the trigger level of 8 */
+	assert_int_equal(in(UART_IIR), 0xc0 | UART_IIR_RX_TIMEOUT);
 	assert_int_equal(in(UART_LSR) & UART_LSR_DR, UART_LSR_DR);
 	assert_int_equal(in(UART_RX), 'a');
 	assert_int_equal(level, 0);

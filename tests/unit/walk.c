@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * The guest page walk: every combination of rights, mode bits and kinds of access against a plain statement of
- * SDM 3A 4.6 and 4.7, then reserved bits, accessed and dirty bits, and concurrent changes.
+ * The guest page walk: every combination of rights, mode bits and kinds of access against a plain
+ * statement of SDM 3A 4.6 and 4.7, then reserved bits, accessed and dirty bits, and concurrent
+ * changes.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -23,7 +24,8 @@
 #define PAGES	8
 static u64 ram[PAGES][512] __attribute__((aligned(4096)));
 static unsigned int touched;
-static void (*meanwhile)(gpa_t gpa);	/* runs when the walk asks for an entry: another processor's turn */
+/* runs when the walk asks for an entry: another processor's turn */
+static void (*meanwhile)(gpa_t gpa);
 
 static void *entry(void *ctx, gpa_t gpa)
 {
@@ -40,7 +42,10 @@ static void note_touched(void *ctx, gpa_t gpa)
 
 static const struct walk_ops ops = { .entry = entry, .touched = note_touched };
 
-/* A path of tables at pages 1, 2, 3 ...: entries from the top down; the leaf at level leaf maps leaf_gpa. */
+/*
+ * A path of tables at pages 1, 2, 3 ...: entries from the top down; the leaf at level leaf maps
+ * leaf_gpa.
+ */
 struct path {
 	const char *name;
 	unsigned int levels;		/* walk_mode.levels */
@@ -120,7 +125,8 @@ static bool permitted(const struct walk_mode *m, unsigned int access, bool user_
 
 	if (!(access & WALK_USER)) {
 		if (exec) {
-			/* from supervisor pages unless XD; from user pages only if SMEP is 0, unless XD */
+			/* from supervisor pages unless XD; from user pages only if SMEP is 0,
+			 * unless XD */
 			if (user_page && m->smep)
 				return false;
 			return !xd_applies;
@@ -190,7 +196,10 @@ static void check_one(const struct path *p, const struct walk_mode *m, unsigned 
 	}
 }
 
-/* Rights at the top and at the leaf independently (levels between grant all), times modes, times accesses. */
+/*
+ * Rights at the top and at the leaf independently (levels between grant all), times modes, times
+ * accesses.
+ */
 static void permission_matrix(void **state)
 {
 	static const unsigned int accesses[] = { WALK_READ, WALK_WRITE, WALK_EXEC, WALK_READ | WALK_USER,
@@ -329,7 +338,8 @@ static void reserved_bits(void **state)
 					} else if (level == p->leaf || bit >= 52 || (bit >= 8 && bit < 12)) {
 						assert_int_equal(ret, 0);
 					} else {
-						/* an address bit: the next table is elsewhere, whatever is there */
+						/* an address bit: the next table is elsewhere,
+						 * whatever is there */
 						if (ret == -EFAULT)
 							assert_int_equal(r.error_code & PF_RSVD, 0);
 					}
@@ -390,7 +400,10 @@ static void accessed_and_dirty(void **state)
 
 static unsigned int turns;
 
-/* Between the read of the top entry and its update, the top entry is replaced by one without rights. */
+/*
+ * Between the read of the top entry and its update, the top entry is replaced by one without
+ * rights.
+ */
 static void unmap_top(gpa_t gpa)
 {
 	if (gpa >= 0x2000 && !turns++)
