@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 #define _GNU_SOURCE
-/* Code memory. The same pages are mapped twice: writable at rw, executable at rx; never both at one address. */
+/*
+ * Code memory. The same pages are mapped twice: writable at rw, executable at rx; never both at one
+ * address.
+ */
 #include <sys/mman.h>
 #include <unistd.h>
 #include "soft.h"

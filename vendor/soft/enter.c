@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * enter.c - the border between C and translated code, in assembly, with the offsets taken from the C structures.
+ * enter.c - the border between C and translated code, in assembly, with the offsets taken from the
+ * C structures.
  *
- * Registers inside: rsp = struct soft_vcpu; guest rax rdx rbx rbp rsi rdi r8 r9 r10 r12 in their namesakes, guest
- * rsp in r11, guest rcx in r13, guest r11 r13 r14 r15 in memory; rcx (T0), r14 (T1), r15 (T2) are scratch. The
- * guest's arithmetic flags are the host's.
+ * Registers inside: rsp = struct soft_vcpu; guest rax rdx rbx rbp rsi rdi r8 r9 r10 r12 in their
+ * namesakes, guest rsp in r11, guest rcx in r13, guest r11 r13 r14 r15 in memory; rcx (T0), r14
+ * (T1), r15 (T2) are scratch. The guest's arithmetic flags are the host's.
  */
 #include "soft.h"
 
 #define G(r)	(8 * (X86_##r))
 
-/* The guest's registers and arithmetic flags to memory; leaves rcx, r14 and r15 alone, AX is lost. */
+/*
+ * The guest's registers and arithmetic flags to memory; leaves rcx, r14 and r15 alone, AX is lost.
+ */
 #define SAVE_GUEST \
 	"	mov %%rax, %c[rax](%%rsp)\n" \
 	"	lahf\n" \
@@ -74,8 +77,9 @@ static void __attribute__((used, noinline)) enter_code(void)
 	"	ret\n"
 
 	/*
-	 * Called by an access whose TLB check failed: r14 = guest-linear address, ecx = TLBI_*. Returns with
-	 * rcx = host address - r14, to the caller's retry point, or leaves translated code for good.
+	 * Called by an access whose TLB check failed: r14 = guest-linear address, ecx = TLBI_*.
+	 * Returns with rcx = host address - r14, to the caller's retry point, or leaves translated
+	 * code for good.
 	 */
 	".balign 64\n"
 	".globl soft_tlb_thunk\n.hidden soft_tlb_thunk\n"

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 #define _GNU_SOURCE
 /*
- * Host faults in translated code: what the host's CPU refuses is what the guest's would refuse (#DE, #GP of a
- * misaligned vector access, #XM, #MF), or the client's memory behind a slot is gone.
+ * Host faults in translated code: what the host's CPU refuses is what the guest's would refuse
+ * (#DE, #GP of a misaligned vector access, #XM, #MF), or the client's memory behind a slot is gone.
  */
 #include "soft.h"
 #include "../../host/user/fault.h"

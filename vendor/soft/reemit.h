@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
-/* reemit.h - what an instruction looks like when it is emitted again as itself with other operands. */
+/*
+ * reemit.h - what an instruction looks like when it is emitted again as itself with other operands.
+ */
 #ifndef SOFT_REEMIT_H
 #define SOFT_REEMIT_H
 

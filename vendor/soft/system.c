@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * System and string instructions that translated code leaves to C and that are common enough for a path of their
- * own. Anything unusual about them (a fault, another mode) goes to the emulator, which does them all.
+ * System and string instructions that translated code leaves to C and that are common enough for a
+ * path of their own. Anything unusual about them (a fault, another mode) goes to the emulator,
+ * which does them all.
  */
 #include "soft.h"
 
@@ -210,7 +211,7 @@ enum soft_done soft_system(struct soft_vcpu *sv, u32 arg)
 	return SOFT_TO_EMULATOR;
 }
 
-/* ---- string instructions, forward, 64-bit addresses ----------------------------------------------------------- */
+/* ---- string instructions, forward, 64-bit addresses ------------------------------------------ */
 
 /* Elements of 1 << shift bytes from va to its page's end. */
 static u64 room(u64 va, u32 shift)
@@ -249,8 +250,8 @@ static u64 lods(const void *src, u64 old, u32 shift)
 }
 
 /*
- * A page's worth at a time; a kick between leaves RIP at the instruction with the registers saying how far it got,
- * as an interrupt between iterations does.
+ * A page's worth at a time; a kick between leaves RIP at the instruction with the registers saying
+ * how far it got, as an interrupt between iterations does.
  */
 enum soft_done soft_string(struct soft_vcpu *sv, u32 arg)
 {

@@ -12,7 +12,10 @@ enum host_reg {
 	H_NONE = 0xff,
 };
 
-/* Output position; writes past end are dropped and remembered. rx is the address the bytes will run at. */
+/*
+ * Output position; writes past end are dropped and remembered. rx is the address the bytes will run
+ * at.
+ */
 struct emitter {
 	u8 *p, *end;
 	s64 rx_delta;		/* executable address - writable address */
@@ -60,13 +63,18 @@ void em_u64(struct emitter *e, u64 v);
 
 /* opcode reg, rm - both registers (reg may be an opcode extension) */
 void em_op_rr(struct emitter *e, const struct hop *op, u8 reg, u8 rm);
-/* opcode reg, [mem]; imm_bytes: size of the immediate that the caller emits next (for RIP-relative forms, unused) */
+/*
+ * opcode reg, [mem]; imm_bytes: size of the immediate that the caller emits next (for RIP-relative
+ * forms, unused)
+ */
 void em_op_rm(struct emitter *e, const struct hop *op, u8 reg, const struct hmem *m);
 
 /* Moves and address arithmetic that leave flags alone. size: 4 or 8 unless said. */
 void em_mov_rr(struct emitter *e, u8 size, u8 dst, u8 src);
-void em_mov_rm(struct emitter *e, u8 size, u8 dst, struct hmem m);	/* load 1 2 (zero-extended) 4 8 */
-void em_mov_mr(struct emitter *e, u8 size, struct hmem m, u8 src);	/* store 1 2 4 8; src not 4-7 for 1 */
+/* load 1 2 (zero-extended) 4 8 */
+void em_mov_rm(struct emitter *e, u8 size, u8 dst, struct hmem m);
+/* store 1 2 4 8; src not 4-7 for 1 */
+void em_mov_mr(struct emitter *e, u8 size, struct hmem m, u8 src);
 void em_mov_ri(struct emitter *e, u8 dst, u64 imm);			/* shortest form */
 void em_mov_mi(struct emitter *e, u8 size, struct hmem m, s32 imm);
 void em_lea(struct emitter *e, u8 size, u8 dst, struct hmem m);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * Leaving a block: jumps inside the guest page are direct and patched in place (links); jumps to other pages and
- * indirect ones look the linear address up in the space's jump cache, because only the page tables in force tell
- * which code stands there.
+ * Leaving a block: jumps inside the guest page are direct and patched in place (links); jumps to
+ * other pages and indirect ones look the linear address up in the space's jump cache, because only
+ * the page tables in force tell which code stands there.
  */
 #include "trans.h"
 
@@ -24,8 +24,8 @@ void trans_jump_t1(struct trans *t)
 }
 
 /*
- * Where a direct jump may be patched in. Not the last bytes: an instruction there may reach into the next page, and
- * the way to it must ask which page that is.
+ * Where a direct jump may be patched in. Not the last bytes: an instruction there may reach into
+ * the next page, and the way to it must ask which page that is.
  */
 static bool in_page(s64 off)
 {

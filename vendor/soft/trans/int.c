@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * Instructions that are re-emitted as themselves, with registers renamed and the memory operand replaced: nearly
- * all integer, and all vector and x87 ones. What does not fit is left to the emulator (return false).
+ * Instructions that are re-emitted as themselves, with registers renamed and the memory operand
+ * replaced: nearly all integer, and all vector and x87 ones. What does not fit is left to the
+ * emulator (return false).
  */
 #include "../reemit.h"
 #include "trans.h"
@@ -77,8 +78,8 @@ static bool has_implicit(const struct insn *in, u8 reg)
 }
 
 /*
- * AH, CH, DH, BH: no REX prefix may appear, so every register must be one of the low eight and guest RCX (which
- * lives in R13) moves to host RCX meanwhile.
+ * AH, CH, DH, BH: no REX prefix may appear, so every register must be one of the low eight and
+ * guest RCX (which lives in R13) moves to host RCX meanwhile.
  */
 static bool generic_high8(struct trans *t, const struct insn *in)
 {

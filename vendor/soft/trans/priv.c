@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
-/* System instructions that are common enough to stay in translated code, and the exit for all the others. */
+/*
+ * System instructions that are common enough to stay in translated code, and the exit for all the
+ * others.
+ */
 #include "trans.h"
 
 #define SEG_MEM(s, f)	HMEM(H_RSP, offsetof(struct soft_vcpu, st.seg[0].f) + (s) * sizeof(struct x86_seg))
@@ -74,8 +77,8 @@ static void trans_cli(struct trans *t)
 }
 
 /*
- * STI. Nothing can leave the block between this and the next instruction's end but that instruction itself, which
- * is just the shadow. An interrupt that waits already needs the exact way, in C.
+ * STI. Nothing can leave the block between this and the next instruction's end but that instruction
+ * itself, which is just the shadow. An interrupt that waits already needs the exact way, in C.
  */
 static bool trans_sti(struct trans *t, const struct insn *in)
 {

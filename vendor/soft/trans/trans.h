@@ -41,7 +41,8 @@ struct trans {
 	struct block *b;
 	struct insn *insns;
 	u32 n;
-	u16 live[BLOCK_MAX_INSNS + 1];	/* arithmetic flags live before instruction i; [n]: after the block */
+	/* arithmetic flags live before instruction i; [n]: after the block */
+	u16 live[BLOCK_MAX_INSNS + 1];
 	u32 i;				/* instruction being emitted */
 	s32 off;			/* its guest offset from the page start */
 	s32 next_off;			/* of the one after it */
@@ -51,14 +52,17 @@ struct trans {
 	u32 nr_links;
 };
 
-/* A memory operand ready for use: the host address, and the scratch register that is free besides. */
+/*
+ * A memory operand ready for use: the host address, and the scratch register that is free besides.
+ */
 struct access {
 	struct hmem m;
 	u8 free;
 };
 
 /* mem.c */
-void trans_gpr_load(struct trans *t, u8 size, u8 dst, u8 guest);	/* move guest register to dst, flags kept */
+/* move guest register to dst, flags kept */
+void trans_gpr_load(struct trans *t, u8 size, u8 dst, u8 guest);
 void trans_gpr_store(struct trans *t, u8 guest, u8 src);		/* whole 64 bits */
 bool trans_ea(struct trans *t, const struct insn *in);			/* address into T1 */
 /* Check the access of len bytes at T1; flags: which are live now. stack: use the stack's entry. */
