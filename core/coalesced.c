@@ -109,7 +109,8 @@ long vm_unregister_coalesced(struct vm *vm, struct kvm_coalesced_mmio_zone *z)
 	for (i = 0; zones && i < zones->nr; i++) {
 		const struct kvm_coalesced_mmio_zone *have = &zones->zone[i];
 
-		skip[i] = have->pio == z->pio && have->addr >= z->addr && have->addr - z->addr <= z->size &&
+		skip[i] = have->pio == z->pio && have->addr >= z->addr &&
+			  have->addr - z->addr <= z->size &&
 			  have->size <= z->size - (have->addr - z->addr);
 		any |= skip[i];
 	}

@@ -28,7 +28,8 @@ static void fill_supported(const struct vendor_ops *vendor)
 	int n;
 
 	if (host_cmpxchg(&supported.state, 0, 1) == 0) {
-		n = policy_supported_cpuid(supported.e, POLICY_MAX_CPUID, vendor->cpuid_limit, is_software(vendor));
+		n = policy_supported_cpuid(supported.e, POLICY_MAX_CPUID, vendor->cpuid_limit,
+					   is_software(vendor));
 		supported.n = n < 0 ? 0 : n;
 		supported.vendor = vendor;
 		host_store_release(&supported.state, 2);	/* pairs with the acquires below */
@@ -94,8 +95,8 @@ static bool same_entries(const struct vcpu_priv *p, const struct kvm_cpuid_entry
 	for (i = 0; i < n; i++) {
 		const struct kvm_cpuid_entry2 *a = &p->cpuid[i], *b = &e[i];
 
-		if (a->function != b->function || a->index != b->index || a->flags != b->flags || a->eax != b->eax ||
-		    a->ebx != b->ebx || a->ecx != b->ecx || a->edx != b->edx)
+		if (a->function != b->function || a->index != b->index || a->flags != b->flags ||
+		    a->eax != b->eax || a->ebx != b->ebx || a->ecx != b->ecx || a->edx != b->edx)
 			return false;
 	}
 	return true;
@@ -156,7 +157,8 @@ static void runtime_bits(struct vcpu *v, u32 leaf, u32 subleaf, u32 r[4])
 		break;
 	case 7:
 		if (subleaf == 0)
-			set_bit_if(&r[CPUID_ECX], 4, (st->cr4 & CR4_PKE) && (r[CPUID_ECX] & BIT(3)));
+			set_bit_if(&r[CPUID_ECX], 4,
+				   (st->cr4 & CR4_PKE) && (r[CPUID_ECX] & BIT(3)));
 		break;
 	case 0xd:
 		if (subleaf == 0 && r[CPUID_EAX])

@@ -66,7 +66,9 @@ static int write_cr0(struct vcpu *v, u64 val)
 
 	if (!cr0_valid(val))
 		return -EFAULT;
-	val = (val & (CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG)) | CR0_ET;
+	val = (val & (CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_NE | CR0_WP | CR0_AM | CR0_NW |
+		      CR0_CD | CR0_PG)) |
+	      CR0_ET;
 	if ((val & CR0_PG) && !(old & CR0_PG)) {
 		if (efer & EFER_LME) {
 			if (!(st->cr4 & CR4_PAE) || (st->seg[X86_CS].attr & SEG_L))
@@ -130,7 +132,8 @@ static int write_cr4(struct vcpu *v, u64 val)
 	}
 	if ((changed & val & CR4_PCIDE) && (st->cr3 & CR3_PCID_MASK))
 		return -EFAULT;
-	if (pae_paging(st->cr0, val, st->efer) && (changed & CR4_PDPTR) && !cr_load_pdptrs(v, st->cr3))
+	if (pae_paging(st->cr0, val, st->efer) && (changed & CR4_PDPTR) &&
+	    !cr_load_pdptrs(v, st->cr3))
 		return -EFAULT;
 	st->cr4 = val;
 	if (changed & CR4_FLUSH)

@@ -25,7 +25,8 @@ u64 *dirty_bitmap_alloc(struct vm *vm, u64 npages)
 	u64 words = dirty_bitmap_words(npages);
 	u64 *log = host_zalloc(words * 2 * sizeof(u64));
 
-	if (log && (host_load_relaxed(&vm->priv->manual_dirty_flags) & KVM_DIRTY_LOG_INITIALLY_SET)) {
+	if (log &&
+	    (host_load_relaxed(&vm->priv->manual_dirty_flags) & KVM_DIRTY_LOG_INITIALLY_SET)) {
 		host_memset(log, 0xff, words * sizeof(u64));
 		if (npages % 64)
 			log[words - 1] = (1UL << (npages % 64)) - 1;
@@ -115,7 +116,8 @@ long vm_clear_dirty_log(struct vm *vm, struct kvm_clear_dirty_log *log)
 	if (ret)
 		goto out;
 	ret = -EINVAL;
-	if ((log->first_page & 63) || log->first_page > s->npages || log->num_pages > s->npages - log->first_page)
+	if ((log->first_page & 63) || log->first_page > s->npages ||
+	    log->num_pages > s->npages - log->first_page)
 		goto out;
 	if ((log->num_pages & 63) && log->num_pages != s->npages - log->first_page)
 		goto out;

@@ -210,7 +210,8 @@ static int debug_trap(struct vcpu *v, u64 dr6, int ret)
 	struct x86_fault f = { .vector = EXC_DB, .dr6 = dr6 };
 	u32 control = v->priv->debug.control;
 
-	if (control & KVM_GUESTDBG_ENABLE && control & (KVM_GUESTDBG_SINGLESTEP | KVM_GUESTDBG_USE_HW_BP)) {
+	if (control & KVM_GUESTDBG_ENABLE &&
+	    control & (KVM_GUESTDBG_SINGLESTEP | KVM_GUESTDBG_USE_HW_BP)) {
 		if (ret == 0 && v->priv->io.pending) {
 			v->priv->io.step_exit = true;
 			return 0;
@@ -230,7 +231,8 @@ static int emulation_done(struct vcpu *v, enum emul_result res)
 	ret = io_retire(v);
 	if (unlikely(res == EMUL_HLT))
 		ret = vcpu_halt(v);
-	if ((v->priv->debug.control & KVM_GUESTDBG_SINGLESTEP) && (v->priv->debug.control & KVM_GUESTDBG_ENABLE))
+	if ((v->priv->debug.control & KVM_GUESTDBG_SINGLESTEP) &&
+	    (v->priv->debug.control & KVM_GUESTDBG_ENABLE))
 		dr6 |= 0x4000;
 	return unlikely(dr6) ? debug_trap(v, dr6, ret) : ret;
 }

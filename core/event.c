@@ -68,8 +68,8 @@ static int events_check(const struct vcpu *vcpu, struct kvm_vcpu_events *ev)
 	const struct vm_priv *vp = vcpu->vm->priv;
 
 	if (ev->flags & ~(u32)(KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SIPI_VECTOR |
-			       KVM_VCPUEVENT_VALID_SHADOW | KVM_VCPUEVENT_VALID_SMM | KVM_VCPUEVENT_VALID_PAYLOAD |
-			       KVM_VCPUEVENT_VALID_TRIPLE_FAULT))
+			       KVM_VCPUEVENT_VALID_SHADOW | KVM_VCPUEVENT_VALID_SMM |
+			       KVM_VCPUEVENT_VALID_PAYLOAD | KVM_VCPUEVENT_VALID_TRIPLE_FAULT))
 		return -EINVAL;
 	if (ev->flags & KVM_VCPUEVENT_VALID_PAYLOAD) {
 		if (!vp->exception_payload)
@@ -267,7 +267,8 @@ long vcpu_set_mce(struct vcpu *vcpu, struct kvm_x86_mce *mce)
 	struct vcpu_priv *p = vcpu->priv;
 	u64 *bank;
 
-	if (mce->bank >= (p->mcg_cap & 0xff) || mce->bank >= MCE_BANKS || !(mce->status & MCI_STATUS_VAL))
+	if (mce->bank >= (p->mcg_cap & 0xff) || mce->bank >= MCE_BANKS ||
+	    !(mce->status & MCI_STATUS_VAL))
 		return -EINVAL;
 	bank = &p->mce_banks[mce->bank * 4];
 	if (mce->status & MCI_STATUS_UC) {

@@ -58,7 +58,8 @@ bool vcpu_has_wakeup_event(struct vcpu *v)
 		return true;
 	if (!vcpu_interrupt_allowed(v))
 		return false;
-	return p->interrupt.injected || (v->lapic && lapic_pending(v->lapic) >= 0) || extint_pending(v);
+	return p->interrupt.injected || (v->lapic && lapic_pending(v->lapic) >= 0) ||
+	       extint_pending(v);
 }
 
 /* ---- delivery -------------------------------------------------------------------------------- */
@@ -182,7 +183,8 @@ int vcpu_inject_pending(struct vcpu *v)
 		p->triple_fault = false;
 		return EMUL_SHUTDOWN;
 	}
-	if (unlikely(p->exception.injected | p->exception.pending | p->nmi.injected | p->interrupt.injected)) {
+	if (unlikely(p->exception.injected | p->exception.pending | p->nmi.injected |
+		     p->interrupt.injected)) {
 		ret = inject_begun(v);
 		done = true;
 	}
@@ -206,7 +208,8 @@ int vcpu_inject_pending(struct vcpu *v)
 	if (!v->lapic)
 		irq = READ_ONCE(v->run->request_interrupt_window);
 	else if (v->vm->priv->irqchip_split)
-		irq |= READ_ONCE(v->run->request_interrupt_window) && lapic_accepts_extint(v->lapic);
+		irq |= READ_ONCE(v->run->request_interrupt_window) &&
+		       lapic_accepts_extint(v->lapic);
 	set_windows(v, irq | p->interrupt.injected, nmi);
 	return ret;
 }

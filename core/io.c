@@ -60,14 +60,16 @@ static bool core_mmio_write(struct vcpu *v, gpa_t gpa, void *buf, unsigned int l
 		return lapic_mmio(v->lapic, gpa & ~HV_PAGE_MASK, buf, len, true);
 	if (v->vm->irqchip && irqchip_mmio(v->vm->irqchip, gpa, buf, len, true))
 		return true;
-	return ioeventfd_write(v->vm, true, gpa, buf, len) || coalesced_write(v, false, gpa, buf, len);
+	return ioeventfd_write(v->vm, true, gpa, buf, len) ||
+	       coalesced_write(v, false, gpa, buf, len);
 }
 
 static bool core_pio_write(struct vcpu *v, u16 port, void *data, unsigned int size)
 {
 	if (v->vm->irqchip && irqchip_pio(v->vm->irqchip, port, data, size, true))
 		return true;
-	return ioeventfd_write(v->vm, false, port, data, size) || coalesced_write(v, true, port, data, size);
+	return ioeventfd_write(v->vm, false, port, data, size) ||
+	       coalesced_write(v, true, port, data, size);
 }
 
 /* ---- memory-mapped --------------------------------------------------------------------------- */
@@ -82,7 +84,8 @@ static unsigned int piece_len(const struct io_state *io)
 
 static gpa_t piece_gpa(const struct io_state *io)
 {
-	return io->done < io->first_len ? io->gpa[0] + io->done : io->gpa[1] + (io->done - io->first_len);
+	return io->done < io->first_len ? io->gpa[0] + io->done
+					: io->gpa[1] + (io->done - io->first_len);
 }
 
 static int exit_mmio(struct vcpu *v)
@@ -132,7 +135,8 @@ int io_mmio_read(struct vcpu *v, gva_t gva, gpa_t gpa, void *buf, unsigned int l
 
 	if (len > sizeof(io->data))
 		return -EIO;
-	if (io->collecting && pos < io->nr_replay && io->replay[pos].gva == gva && io->replay[pos].len == len) {
+	if (io->collecting && pos < io->nr_replay && io->replay[pos].gva == gva &&
+	    io->replay[pos].len == len) {
 		host_memcpy(buf, io->replay[pos].data, len);
 		io->replay_pos++;
 		return 0;
@@ -225,7 +229,8 @@ int io_port_in(struct emul *e, u16 port, unsigned int size, void *data, unsigned
 		return 0;
 	}
 	for (i = 0; i < *count; i++)
-		if (!v->vm->irqchip || !irqchip_pio(v->vm->irqchip, port, (u8 *)data + i * size, size, false))
+		if (!v->vm->irqchip ||
+		    !irqchip_pio(v->vm->irqchip, port, (u8 *)data + i * size, size, false))
 			break;
 	if (i) {
 		*count = i;

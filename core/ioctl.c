@@ -236,12 +236,14 @@ static long call_with(const struct ioctl_row *row, void *obj, void *buf, u64 uar
 		host_memset(buf, 0, size);
 	}
 	ret = row->fn(obj, buf, uarg);
-	if (ret >= 0 && ARG_OUT(row->nr) && row->kind != ROW_INPUT && host_copy_to_caller(uarg, buf, size))
+	if (ret >= 0 && ARG_OUT(row->nr) && row->kind != ROW_INPUT &&
+	    host_copy_to_caller(uarg, buf, size))
 		return -EFAULT;
 	return ret;
 }
 
-static __attribute__((__noinline__)) long call_on_stack(const struct ioctl_row *row, void *obj, u64 uarg)
+static __attribute__((__noinline__)) long call_on_stack(const struct ioctl_row *row, void *obj,
+							u64 uarg)
 {
 	u64 buf[ARG_ON_STACK / 8];
 

@@ -70,13 +70,15 @@ static bool ioeventfd_collide(const struct ioeventfd *a, const struct ioeventfd 
 static bool ioeventfd_same(const struct ioeventfd *a, const struct ioeventfd *b)
 {
 	return a->addr == b->addr && a->len == b->len && a->wildcard == b->wildcard &&
-	       (a->wildcard || a->datamatch == b->datamatch) && host_eventfd_same(a->event, b->event);
+	       (a->wildcard || a->datamatch == b->datamatch) &&
+	       host_eventfd_same(a->event, b->event);
 }
 
 /*
  * irq_lock held. Replace the bus by one without entry skip (if below nr) and with in (if not NULL).
  */
-static int bus_replace(struct vm *vm, struct ioeventfd_bus **where, u32 skip, const struct ioeventfd *in)
+static int bus_replace(struct vm *vm, struct ioeventfd_bus **where, u32 skip,
+		       const struct ioeventfd *in)
 {
 	struct ioeventfd_bus *old = *where, *new;
 	u32 nr = old ? old->nr : 0, i;
@@ -113,7 +115,8 @@ static int ioeventfd_assign(struct vm *vm, struct ioeventfd_bus **where, const s
 	return bus_replace(vm, where, ~0u, e);
 }
 
-static int ioeventfd_deassign(struct vm *vm, struct ioeventfd_bus **where, const struct ioeventfd *e)
+static int ioeventfd_deassign(struct vm *vm, struct ioeventfd_bus **where,
+			      const struct ioeventfd *e)
 {
 	const struct ioeventfd_bus *bus = *where;
 	struct host_eventfd *event;
@@ -148,9 +151,11 @@ long vm_ioeventfd(struct vm *vm, struct kvm_ioeventfd *a)
 	bool deassign = a->flags & KVM_IOEVENTFD_FLAG_DEASSIGN;
 	int ret;
 
-	if (a->flags & ~(u32)(KVM_IOEVENTFD_FLAG_DATAMATCH | KVM_IOEVENTFD_FLAG_PIO | KVM_IOEVENTFD_FLAG_DEASSIGN))
+	if (a->flags & ~(u32)(KVM_IOEVENTFD_FLAG_DATAMATCH | KVM_IOEVENTFD_FLAG_PIO |
+			      KVM_IOEVENTFD_FLAG_DEASSIGN))
 		return -EINVAL;
-	if (a->len > 8 || (a->len & (a->len - 1)) || a->addr + a->len < a->addr || (!a->len && !e.wildcard))
+	if (a->len > 8 || (a->len & (a->len - 1)) || a->addr + a->len < a->addr ||
+	    (!a->len && !e.wildcard))
 		return -EINVAL;
 	ret = host_eventfd_get(a->fd, &e.event);
 	if (ret)

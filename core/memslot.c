@@ -209,7 +209,8 @@ static bool slot_overlap(const struct memslots *slots, u32 id, gfn_t gfn, u64 np
 }
 
 /* Reads only. What r asks for: enum slot_change, or -EINVAL, -EEXIST. */
-static int memslot_check(struct vm *vm, const struct memslots *slots, const struct kvm_userspace_memory_region *r)
+static int memslot_check(struct vm *vm, const struct memslots *slots,
+			 const struct kvm_userspace_memory_region *r)
 {
 	const struct memslot *old;
 	u64 npages = r->memory_size >> HV_PAGE_SHIFT;
@@ -238,7 +239,8 @@ static int memslot_check(struct vm *vm, const struct memslots *slots, const stru
 }
 
 /* Make new the table that everybody sees and old nobody's. */
-static void memslots_publish(struct vm *vm, unsigned int as, struct memslots *new, gfn_t first, u64 npages)
+static void memslots_publish(struct vm *vm, unsigned int as, struct memslots *new, gfn_t first,
+			     u64 npages)
 {
 	/* pairs with the acquire in vm_memslots() */
 	host_store_release(&vm->memslots[as], new);
@@ -251,7 +253,8 @@ static void memslots_publish(struct vm *vm, unsigned int as, struct memslots *ne
 }
 
 /* Copy src to dst without slot id, then put in (if any) where it belongs by gfn. */
-static void memslots_copy(struct memslots *dst, const struct memslots *src, u32 id, const struct memslot *in)
+static void memslots_copy(struct memslots *dst, const struct memslots *src, u32 id,
+			  const struct memslot *in)
 {
 	u32 i;
 
@@ -274,8 +277,8 @@ static void memslots_copy(struct memslots *dst, const struct memslots *src, u32 
  * slots_lock held; change is memslot_check()'s answer and not SLOT_NONE. All or nothing: 0 or
  * -ENOMEM.
  */
-static int memslot_commit(struct vm *vm, unsigned int as, const struct kvm_userspace_memory_region *r,
-			  enum slot_change change)
+static int memslot_commit(struct vm *vm, unsigned int as,
+			  const struct kvm_userspace_memory_region *r, enum slot_change change)
 {
 	struct memslots *old_table = vm->memslots[as], *table;
 	const struct memslot *old = slot_by_id(old_table, r->slot);

@@ -119,7 +119,8 @@ static int get_tsc_aux(struct vcpu *v, u32 index, u64 *val, bool host)
 
 static int set_tsc_aux(struct vcpu *v, u32 index, u64 val, bool host)
 {
-	if (!host && ((val >> 32) || (!vcpu_has_feature(v, FEAT_RDTSCP) && !vcpu_has_feature(v, FEAT_RDPID))))
+	if (!host && ((val >> 32) ||
+		      (!vcpu_has_feature(v, FEAT_RDTSCP) && !vcpu_has_feature(v, FEAT_RDPID))))
 		return -EINVAL;
 	v->st->tsc_aux = (u32)val;
 	v->vm->vendor->regs_changed(v, REGS_MSR);
@@ -136,7 +137,8 @@ static int get_apic_base(struct vcpu *v, u32 index, u64 *val, bool host)
 
 static int set_apic_base(struct vcpu *v, u32 index, u64 val, bool host)
 {
-	if (val & ~(GENMASK(vcpu_maxphyaddr(v) - 1, 12) | APIC_BASE_BSP | APIC_BASE_X2APIC | APIC_BASE_ENABLE))
+	if (val & ~(GENMASK(vcpu_maxphyaddr(v) - 1, 12) | APIC_BASE_BSP | APIC_BASE_X2APIC |
+		    APIC_BASE_ENABLE))
 		return -EINVAL;
 	if (v->lapic)
 		return lapic_set_base_msr(v->lapic, val, host) ? -EINVAL : 0;
@@ -241,7 +243,8 @@ static int get_mtrr_def(struct vcpu *v, u32 index, u64 *val, bool host)
 
 static int set_mtrr_def(struct vcpu *v, u32 index, u64 val, bool host)
 {
-	if ((val & ~(u64)(MTRR_DEF_TYPE_E | MTRR_DEF_TYPE_FE | 0xff)) || !memory_type_ok(val & 0xff, false))
+	if ((val & ~(u64)(MTRR_DEF_TYPE_E | MTRR_DEF_TYPE_FE | 0xff)) ||
+	    !memory_type_ok(val & 0xff, false))
 		return -EINVAL;
 	v->priv->mtrr_def = val;
 	return 0;
@@ -329,7 +332,8 @@ static int get_feature_control(struct vcpu *v, u32 index, u64 *val, bool host)
 
 static int set_feature_control(struct vcpu *v, u32 index, u64 val, bool host)
 {
-	if ((val & ~FEATURE_CONTROL_LOCK) || (!host && (v->priv->feature_control & FEATURE_CONTROL_LOCK)))
+	if ((val & ~FEATURE_CONTROL_LOCK) ||
+	    (!host && (v->priv->feature_control & FEATURE_CONTROL_LOCK)))
 		return -EINVAL;
 	v->priv->feature_control = val;
 	return 0;
@@ -753,7 +757,8 @@ int vcpu_msr_read(struct vcpu *v, u32 index, u64 *val)
 		*val = v->priv->msr_exit.data;
 		return ret;
 	}
-	if (unlikely(host_load_relaxed(&v->vm->priv->msr_filter)) && !vm_msr_allowed(v->vm, index, false))
+	if (unlikely(host_load_relaxed(&v->vm->priv->msr_filter)) &&
+	    !vm_msr_allowed(v->vm, index, false))
 		return client_msr(v, index, 0, false, KVM_MSR_EXIT_REASON_FILTER);
 	if (likely(!msr_get(v, index, val, false)))
 		return 0;
@@ -767,7 +772,8 @@ int vcpu_msr_write(struct vcpu *v, u32 index, u64 val)
 
 	if (client_answered(v, index, true, &ret))
 		return ret;
-	if (unlikely(host_load_relaxed(&v->vm->priv->msr_filter)) && !vm_msr_allowed(v->vm, index, true))
+	if (unlikely(host_load_relaxed(&v->vm->priv->msr_filter)) &&
+	    !vm_msr_allowed(v->vm, index, true))
 		return client_msr(v, index, val, true, KVM_MSR_EXIT_REASON_FILTER);
 	if (likely(!msr_set(v, index, val, false)))
 		return 0;

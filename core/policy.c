@@ -121,8 +121,8 @@ long sys_get_msr_feature_index_list(struct kvm_msr_list *l, u64 uarg)
  * Copy the entries in, apply op to each until one fails, copy them out if asked. Entries done, or
  * -errno.
  */
-static long msrs_io(void *obj, const struct kvm_msrs *m, u64 uarg, int (*op)(void *obj, struct kvm_msr_entry *e),
-		    bool out)
+static long msrs_io(void *obj, const struct kvm_msrs *m, u64 uarg,
+		    int (*op)(void *obj, struct kvm_msr_entry *e), bool out)
 {
 	struct kvm_msr_entry *e;
 	size_t size;

@@ -98,7 +98,8 @@ struct vcpu_priv {
 
 	/* MSRs that no instruction reads directly */
 	u64 mtrr_def, mtrr_fix[11], mtrr_base[8], mtrr_mask[8], pat;
-	u64 misc_enable, tsc_adjust, ucode_rev, arch_capabilities, feature_control, spec_ctrl, smbase, smi_count;
+	u64 misc_enable, tsc_adjust, ucode_rev, arch_capabilities, feature_control, spec_ctrl,
+		smbase, smi_count;
 	u64 mcg_cap, mcg_status, mcg_ctl, mce_banks[32 * 4];
 	u64 virt_spec_ctrl, platform_info, misc_features, hwcr;
 	/* paravirtual: core/pv.c */
@@ -121,9 +122,9 @@ struct vcpu_priv {
 	u64 sigmask;
 	struct emul_cache emul_cache;
 	/* counters, core/stat.c */
-	u64 stat_exits, stat_io_exits, stat_mmio_exits, stat_halt_exits, stat_irq_injections, stat_nmi_injections,
-	    stat_signal_exits, stat_request_irq_exits, stat_insn_emulation, stat_hypercalls, stat_irq_window_exits,
-	    stat_halt_wakeup, stat_tlb_flush;
+	u64 stat_exits, stat_io_exits, stat_mmio_exits, stat_halt_exits, stat_irq_injections,
+		stat_nmi_injections, stat_signal_exits, stat_request_irq_exits, stat_insn_emulation,
+		stat_hypercalls, stat_irq_window_exits, stat_halt_wakeup, stat_tlb_flush;
 };
 
 #define VM_MAX_IOEVENTFDS	1024
@@ -244,9 +245,11 @@ struct gaccess {
 int gaccess_translate(struct vcpu *vcpu, gva_t gva, unsigned int access, struct gaccess *a);
 void gaccess_flush(struct vcpu *vcpu);
 int gaccess_read(struct emul *e, gva_t gva, void *buf, unsigned int len, unsigned int access);
-int gaccess_write(struct emul *e, gva_t gva, const void *buf, unsigned int len, unsigned int access);
+int gaccess_write(struct emul *e, gva_t gva, const void *buf, unsigned int len,
+		  unsigned int access);
 int gaccess_fetch(struct emul *e, gva_t gva, void *buf, unsigned int len);
-int gaccess_cmpxchg(struct emul *e, gva_t gva, void *old, const void *new, unsigned int len, unsigned int access);
+int gaccess_cmpxchg(struct emul *e, gva_t gva, void *old, const void *new, unsigned int len,
+		    unsigned int access);
 bool gaccess_is_ram(struct emul *e, gva_t gva, unsigned int len, unsigned int access);
 
 /* ---- io.c: devices in core, and exits for the client's ---- */

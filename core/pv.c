@@ -108,7 +108,8 @@ static bool tsc_all_equal(struct vm *vm)
 	u32 i, nr = host_load_acquire(&vm->nr_vcpus);
 
 	for (i = 1; i < nr; i++)
-		if (READ_ONCE(vm->vcpus[i]->st->tsc_offset) != READ_ONCE(vm->vcpus[0]->st->tsc_offset))
+		if (READ_ONCE(vm->vcpus[i]->st->tsc_offset) !=
+		    READ_ONCE(vm->vcpus[0]->st->tsc_offset))
 			return false;
 	return true;
 }
@@ -164,7 +165,9 @@ void pv_wall_clock_write(struct vcpu *v, gpa_t gpa)
 	if (!gpa || gmem_read(v->vm, gpa, &version, sizeof(version)))
 		return;
 	version = (version & ~1u) + 1;
-	w = (struct pvclock_wall_clock){ .version = version, .sec = ns / 1000000000, .nsec = ns % 1000000000 };
+	w = (struct pvclock_wall_clock){ .version = version,
+					 .sec = ns / 1000000000,
+					 .nsec = ns % 1000000000 };
 	if (gmem_write(v->vm, gpa, &w, sizeof(w)))
 		return;
 	version++;
@@ -288,7 +291,8 @@ int vcpu_hypercall(struct vcpu *v)
 	struct x86_state *st = v->st;
 	bool wide = x86_64bit(st);
 	u64 mask = wide ? ~0UL : 0xffffffff;
-	u64 nr = st->gpr[X86_RAX] & mask, a0 = st->gpr[X86_RBX] & mask, a1 = st->gpr[X86_RCX] & mask;
+	u64 nr = st->gpr[X86_RAX] & mask, a0 = st->gpr[X86_RBX] & mask,
+	    a1 = st->gpr[X86_RCX] & mask;
 	u64 a2 = st->gpr[X86_RDX] & mask, a3 = st->gpr[X86_RSI] & mask;
 	s64 ret = -(s64)HC_ENOSYS;
 

@@ -42,7 +42,8 @@ static void reset_msrs(struct vcpu_priv *p)
 		p->mce_banks[i] = ~0UL;
 	p->pat = PAT_RESET;
 	p->mtrr_def = 0;
-	p->misc_enable = MISC_ENABLE_FAST_STRING | MISC_ENABLE_BTS_UNAVAIL | MISC_ENABLE_PEBS_UNAVAIL;
+	p->misc_enable = MISC_ENABLE_FAST_STRING | MISC_ENABLE_BTS_UNAVAIL |
+			 MISC_ENABLE_PEBS_UNAVAIL;
 	p->tsc_adjust = 0;
 	p->smbase = 0x30000;
 	p->spec_ctrl = 0;
@@ -140,8 +141,8 @@ static bool ready_for_injection(struct vcpu *v)
 
 	if (v->lapic && !lapic_accepts_extint(v->lapic))
 		return false;
-	return vcpu_interrupt_allowed(v) && !p->interrupt.injected && !p->nmi.injected && !p->exception.injected &&
-	       !p->exception.pending && p->extint_vector < 0;
+	return vcpu_interrupt_allowed(v) && !p->interrupt.injected && !p->nmi.injected &&
+	       !p->exception.injected && !p->exception.pending && p->extint_vector < 0;
 }
 
 static bool pic_in_core(const struct vm *vm)
@@ -183,7 +184,8 @@ int vcpu_exit_debug(struct vcpu *v, const struct x86_fault *f)
 	d->pc = v->st->seg[X86_CS].base + v->st->rip;
 	if (f->vector == EXC_DB)
 		d->dr6 = 0xffff0ff0 | f->dr6;
-	d->dr7 = v->priv->debug.control & KVM_GUESTDBG_USE_HW_BP ? v->priv->debug.arch.debugreg[7] : v->st->dr7;
+	d->dr7 = v->priv->debug.control & KVM_GUESTDBG_USE_HW_BP ? v->priv->debug.arch.debugreg[7]
+								 : v->st->dr7;
 	return exit_with(v, KVM_EXIT_DEBUG);
 }
 
@@ -305,8 +307,8 @@ static int on_emulate(struct vcpu *v)
 	int ret = vcpu_emulate(v, v->exit.decoded);
 
 	for (u32 n = 0; n < 64 && ret > 0 && ops->interpreting && ops->interpreting(v); n++) {
-		if ((host_load_acquire(&v->requests) & ~REQ_LAZY) || v->mp_state != KVM_MP_STATE_RUNNABLE ||
-		    v->priv->exception.pending)
+		if ((host_load_acquire(&v->requests) & ~REQ_LAZY) ||
+		    v->mp_state != KVM_MP_STATE_RUNNABLE || v->priv->exception.pending)
 			break;
 		/* the instruction was an EOI, or lowered the task priority: an interrupt may come
 		 * now, unrequested */
@@ -395,7 +397,8 @@ static int client_irq_exits(struct vcpu *v)
 		v->priv->tpr_exit = false;
 		return exit_with(v, KVM_EXIT_SET_TPR);
 	}
-	if (unlikely(READ_ONCE(v->run->request_interrupt_window)) && !pic_in_core(v->vm) && ready_for_injection(v)) {
+	if (unlikely(READ_ONCE(v->run->request_interrupt_window)) && !pic_in_core(v->vm) &&
+	    ready_for_injection(v)) {
 		v->priv->stat_request_irq_exits++;
 		return exit_with(v, KVM_EXIT_IRQ_WINDOW_OPEN);
 	}

@@ -85,7 +85,8 @@ static u64 value(const struct stats *s, u32 i)
 
 	if (i >= own_rows(s))
 		return host_load_relaxed(&s->vm->vendor->stats(s->vcpu)[i - own_rows(s)]);
-	return host_load_relaxed((const u64 *)(base + (s->vcpu ? vcpu_rows[i].offset : vm_rows[i].offset)));
+	return host_load_relaxed(
+		(const u64 *)(base + (s->vcpu ? vcpu_rows[i].offset : vm_rows[i].offset)));
 }
 
 /* The window of the file that a read asks for. */
@@ -101,7 +102,8 @@ static void put_piece(struct window *w, const void *piece, u32 len)
 	u64 to = w->at + len < w->end ? w->at + len : w->end;
 
 	if (from < to)
-		host_memcpy(w->buf + (from - w->pos), (const u8 *)piece + (from - w->at), to - from);
+		host_memcpy(w->buf + (from - w->pos), (const u8 *)piece + (from - w->at),
+			    to - from);
 	w->at += len;
 }
 
@@ -138,7 +140,8 @@ long core_stats_read(void *obj, void *buf, size_t n, u64 pos)
 	return w.end - pos;
 }
 
-static_assert(sizeof(struct kvm_stats_header) % 8 == 0 && NAME_SIZE % 8 == 0 && sizeof(struct kvm_stats_desc) % 8 == 0,
+static_assert(sizeof(struct kvm_stats_header) % 8 == 0 && NAME_SIZE % 8 == 0 &&
+		      sizeof(struct kvm_stats_desc) % 8 == 0,
 	      "blocks begin at multiples of 8");
 
 void core_stats_put(void *obj)
@@ -184,7 +187,8 @@ static long stats_fd(struct vm *vm, struct vcpu *vcpu)
 	if (vcpu)
 		put_number(put_text(p, "/vcpu-"), vcpu->id);
 	core_vm_get(vm);
-	ret = glue_fd_new(vcpu ? GLUE_VCPU_STATS : GLUE_VM_STATS, s, NULL, vcpu ? "kvm-vcpu-stats" : "kvm-vm-stats");
+	ret = glue_fd_new(vcpu ? GLUE_VCPU_STATS : GLUE_VM_STATS, s, NULL,
+			  vcpu ? "kvm-vcpu-stats" : "kvm-vm-stats");
 	if (ret < 0)
 		core_stats_put(s);
 	return ret;

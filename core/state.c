@@ -6,8 +6,9 @@
 #include "ioctl.h"
 
 /* Bits of RFLAGS that exist. SDM 1 figure 3-8; bit 1 reads as one. */
-#define RFLAGS_BITS	(X86_FLAGS_ARITH | X86_FLAG_TF | X86_FLAG_IF | X86_FLAG_DF | X86_FLAG_IOPL | X86_FLAG_NT | \
-			 X86_FLAG_RF | X86_FLAG_VM | X86_FLAG_AC | X86_FLAG_VIF | X86_FLAG_VIP | X86_FLAG_ID)
+#define RFLAGS_BITS \
+	(X86_FLAGS_ARITH | X86_FLAG_TF | X86_FLAG_IF | X86_FLAG_DF | X86_FLAG_IOPL | X86_FLAG_NT | \
+	 X86_FLAG_RF | X86_FLAG_VM | X86_FLAG_AC | X86_FLAG_VIF | X86_FLAG_VIP | X86_FLAG_ID)
 
 static void cache_regs(struct vcpu *vcpu, u32 groups)
 {
@@ -93,8 +94,9 @@ static void seg_from_kvm(const struct kvm_segment *k, struct x86_seg *s)
 	s->base = k->base;
 	s->limit = k->limit;
 	s->sel = k->selector;
-	s->attr = (k->type & SEG_TYPE) | (k->s ? SEG_S : 0) | ((k->dpl << SEG_DPL_SHIFT) & SEG_DPL) |
-		  (k->present ? SEG_P : 0) | (k->avl ? SEG_AVL : 0) | (k->l ? SEG_L : 0) | (k->db ? SEG_DB : 0) |
+	s->attr = (k->type & SEG_TYPE) | (k->s ? SEG_S : 0) |
+		  ((k->dpl << SEG_DPL_SHIFT) & SEG_DPL) | (k->present ? SEG_P : 0) |
+		  (k->avl ? SEG_AVL : 0) | (k->l ? SEG_L : 0) | (k->db ? SEG_DB : 0) |
 		  (k->g ? SEG_G : 0) | (k->unusable || !k->present ? SEG_UNUSABLE : 0);
 }
 
@@ -171,8 +173,9 @@ static bool at_reset_vector(const struct vcpu *vcpu)
 {
 	const struct x86_state *st = vcpu->st;
 
-	return vcpu->id == vcpu->vm->priv->bsp_id && st->rip == 0xfff0 && st->seg[X86_CS].sel == 0xf000 &&
-	       st->seg[X86_CS].base == 0xffff0000 && !(st->cr0 & CR0_PE);
+	return vcpu->id == vcpu->vm->priv->bsp_id && st->rip == 0xfff0 &&
+	       st->seg[X86_CS].sel == 0xf000 && st->seg[X86_CS].base == 0xffff0000 &&
+	       !(st->cr0 & CR0_PE);
 }
 
 /* Reads only: 0 or -EINVAL. */
@@ -268,7 +271,8 @@ long vcpu_set_sregs(struct vcpu *vcpu, struct kvm_sregs *s)
 	if (ret)
 		return ret;
 	/* This format has no PDPTEs: they are read as MOV CR3 would. SDM 3A 4.4.1 */
-	if (pae_paging(vcpu->st) && gmem_read(vcpu->vm, s->cr3 & 0xffffffe0, vcpu->st->pdptr, sizeof(vcpu->st->pdptr)))
+	if (pae_paging(vcpu->st) &&
+	    gmem_read(vcpu->vm, s->cr3 & 0xffffffe0, vcpu->st->pdptr, sizeof(vcpu->st->pdptr)))
 		host_memset(vcpu->st->pdptr, 0, sizeof(vcpu->st->pdptr));
 	for (i = 0; i < ARRAY_SIZE(s->interrupt_bitmap); i++) {
 		if (s->interrupt_bitmap[i]) {
@@ -306,7 +310,8 @@ long vcpu_set_sregs2(struct vcpu *vcpu, struct kvm_sregs2 *s)
 		return ret;
 	if (pdptrs)
 		host_memcpy(vcpu->st->pdptr, s->pdptrs, sizeof(s->pdptrs));
-	else if (pae && gmem_read(vcpu->vm, s->cr3 & 0xffffffe0, vcpu->st->pdptr, sizeof(vcpu->st->pdptr)))
+	else if (pae &&
+		 gmem_read(vcpu->vm, s->cr3 & 0xffffffe0, vcpu->st->pdptr, sizeof(vcpu->st->pdptr)))
 		host_memset(vcpu->st->pdptr, 0, sizeof(vcpu->st->pdptr));
 	sregs_done(vcpu);
 	return 0;

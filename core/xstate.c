@@ -26,7 +26,8 @@
 #define MXCSR_INIT	0x1f80
 #define MXCSR_MASK_MIN	0xffff	/* every processor with SSE2 */
 
-static_assert(sizeof(struct kvm_xsave) == HV_PAGE_SIZE, "the client's area and ours are one format");
+static_assert(sizeof(struct kvm_xsave) == HV_PAGE_SIZE,
+	      "the client's area and ours are one format");
 
 static u64 get64(const u8 *x, unsigned int off)
 {
@@ -184,7 +185,8 @@ long vcpu_get_xcrs(struct vcpu *vcpu, struct kvm_xcrs *x)
 static bool xcr0_valid(struct vcpu *vcpu, u64 v)
 {
 	const u64 avx512 = 7UL << 5;
-	u64 allowed = vcpu->priv->nr_cpuid ? vcpu->priv->xcr0_allowed : vcpu->vm->priv->supported_xcr0;
+	u64 allowed = vcpu->priv->nr_cpuid ? vcpu->priv->xcr0_allowed
+					   : vcpu->vm->priv->supported_xcr0;
 
 	if (!(v & XCR0_X87) || (v & ~(allowed | XCR0_X87)))
 		return false;
