@@ -190,7 +190,8 @@ int apic_deliver(struct irqchip *c, struct lapic *src, const struct apic_msg *ms
 		return n ? deliver_lowest(c, src, msg) : -1;
 
 	/* The common case, one CPU by its id, needs no search. */
-	if (msg->shorthand == APIC_TO_DEST && !msg->logical && msg->dest < n && msg->dest != XAPIC_BROADCAST) {
+	if (msg->shorthand == APIC_TO_DEST && !msg->logical && msg->dest < n &&
+	    msg->dest != XAPIC_BROADCAST) {
 		struct lapic *l = host_load_acquire(&c->lapics[msg->dest]);
 
 		if (l && match(c, l, msg))

@@ -9,7 +9,8 @@
 	((IRQCHIP_MAX_APIC_ID * sizeof(struct lapic *) + HV_PAGE_SIZE - 1) / HV_PAGE_SIZE)
 
 /** See irqchip.h. pins: routes reserved for the client's I/O APIC, split only. -EINVAL, -ENOMEM */
-int irqchip_create(struct irqchip **out, const struct irq_sink *sink, void *vm, bool split, unsigned int pins)
+int irqchip_create(struct irqchip **out, const struct irq_sink *sink, void *vm, bool split,
+		   unsigned int pins)
 {
 	struct irqchip *c;
 
@@ -320,7 +321,8 @@ bool irqchip_pio(struct irqchip *c, u16 port, void *data, unsigned int len, bool
 		return false;
 	/* An 8-bit bus: a wide access is so many byte accesses; ports of others in it float. */
 	for (i = 1; i < len; i++)
-		if (!(port_is_ours(c, port + i) && pio_byte(c, port + i, &bytes[i], write)) && !write)
+		if (!(port_is_ours(c, port + i) && pio_byte(c, port + i, &bytes[i], write)) &&
+		    !write)
 			bytes[i] = 0xff;
 	return true;
 }

@@ -47,7 +47,8 @@ struct irq_sink {
  * split: local APICs only; PIC, PIT and I/O APIC live in the client; pins of the routing reserved
  * for its IOAPIC.
  */
-int irqchip_create(struct irqchip **out, const struct irq_sink *sink, void *vm, bool split, unsigned int pins);
+int irqchip_create(struct irqchip **out, const struct irq_sink *sink, void *vm, bool split,
+		   unsigned int pins);
 void irqchip_destroy(struct irqchip *c);
 /* KVM_IRQ_LINE with irq source bookkeeping: level of gsi by source id (0: KVM_IRQ_LINE; others:
  * irqfds, PIT). Returns >0 delivered to that many, 0 coalesced, -1 ignored (masked), as

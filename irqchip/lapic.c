@@ -142,7 +142,8 @@ bool lapic_enabled(const struct lapic *l)
 
 bool lapic_x2apic(const struct lapic *l)
 {
-	return (l->base & (APIC_BASE_ENABLE | APIC_BASE_EXTD)) == (APIC_BASE_ENABLE | APIC_BASE_EXTD);
+	return (l->base & (APIC_BASE_ENABLE | APIC_BASE_EXTD)) ==
+	       (APIC_BASE_ENABLE | APIC_BASE_EXTD);
 }
 
 bool lapic_accepts_extint(const struct lapic *l)
@@ -448,7 +449,8 @@ int lapic_get_state(struct lapic *l, struct kvm_lapic_state *s)
 	for (i = 0; i < APIC_NR_REGS; i++) {
 		u32 val = read_reg(l, i);
 
-		if (i == APIC_ID && lapic_x2apic(l) && !(l->chip->x2apic_api & KVM_X2APIC_API_USE_32BIT_IDS))
+		if (i == APIC_ID && lapic_x2apic(l) &&
+		    !(l->chip->x2apic_api & KVM_X2APIC_API_USE_32BIT_IDS))
 			val <<= 24;
 		host_memcpy(s->regs + i * 16, &val, 4);
 	}

@@ -131,7 +131,8 @@ void lapic_timer_set_lvtt(struct lapic *l, u32 lvtt)
 		host_store_relaxed(&l->tscdeadline, 0);
 		l->reg[APIC_TMICT] = 0;
 	} else if (new == LVTT_PERIODIC && l->timer_armed) {
-		l->timer_period = max_t(u64, l->reg[APIC_TMICT] * (u64)divider(l->reg[APIC_TDCR]), MIN_PERIOD_NS);
+		l->timer_period = max_t(u64, l->reg[APIC_TMICT] * (u64)divider(l->reg[APIC_TDCR]),
+					MIN_PERIOD_NS);
 	}
 	host_store_relaxed(&l->reg[APIC_LVTT], lvtt);
 	host_spin_unlock(&l->lock);
@@ -174,7 +175,8 @@ void lapic_timer_expired(struct lapic *l)
 	case LVTT_PERIODIC:
 		/* From the due time, not from now: no drift. What was slept through is one
 		 * interrupt. */
-		arm(l, l->timer_target + ((now - l->timer_target) / l->timer_period + 1) * l->timer_period);
+		arm(l, l->timer_target +
+			       ((now - l->timer_target) / l->timer_period + 1) * l->timer_period);
 		fire = true;
 		break;
 	case LVTT_DEADLINE:

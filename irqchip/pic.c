@@ -115,14 +115,16 @@ int pic_set_pin(struct irqchip *c, unsigned int pin, unsigned int source, bool l
 	return s->imr & bit ? -1 : r;
 }
 
-static void end_of_interrupt(struct irqchip *c, unsigned int chip, unsigned int irq, struct eoi_list *eoi)
+static void end_of_interrupt(struct irqchip *c, unsigned int chip, unsigned int irq,
+			     struct eoi_list *eoi)
 {
 	c->pic[chip].s.isr &= ~(1U << irq);
 	eoi_note_pic(c, chip * 8 + irq, eoi);
 }
 
 /* The acknowledge cycle at one chip. */
-static void acknowledge(struct irqchip *c, unsigned int chip, unsigned int irq, struct eoi_list *eoi)
+static void acknowledge(struct irqchip *c, unsigned int chip, unsigned int irq,
+			struct eoi_list *eoi)
 {
 	struct kvm_pic_state *s = &c->pic[chip].s;
 

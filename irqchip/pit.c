@@ -119,7 +119,8 @@ static bool output(const struct pit_channel *ch, u64 now)
 /* Clocks from one interrupt to the next; modes 0 and 4 have only one, as soon as asked for. */
 static u32 period(const struct pit_channel *ch)
 {
-	return ch->s.mode == 2 || ch->s.mode == 3 ? max_t(u32, ch->s.count, MIN_PERIOD) : ch->s.count;
+	return ch->s.mode == 2 || ch->s.mode == 3 ? max_t(u32, ch->s.count, MIN_PERIOD)
+						  : ch->s.count;
 }
 
 static void timer_stop(struct pit *p)
@@ -247,7 +248,8 @@ static void load(struct pit *p, unsigned int n, u16 val)
 	u32 count = val;
 
 	if (ch->s.bcd)
-		count = (val >> 12) * 1000 + (val >> 8 & 0xf) * 100 + (val >> 4 & 0xf) * 10 + (val & 0xf);
+		count = (val >> 12) * 1000 + (val >> 8 & 0xf) * 100 + (val >> 4 & 0xf) * 10 +
+			(val & 0xf);
 	ch->s.count = count ? count : count_range(ch);
 	ch->null_count = false;
 	/* In modes 1 and 5 the count waits for the gate to rise. */

@@ -214,7 +214,8 @@ void ioapic_update_pit_vector(struct irqchip *c);
 
 /* ---- route.c ---- */
 struct route_table *route_defaults(bool split);
-int route_build(struct irqchip *c, const struct kvm_irq_routing_entry *e, u32 nr, struct route_table **out);
+int route_build(struct irqchip *c, const struct kvm_irq_routing_entry *e, u32 nr,
+		struct route_table **out);
 const struct route *route_lookup(const struct route_table *t, u32 gsi);
 
 /* ---- irqchip.c ---- */

@@ -76,7 +76,8 @@ static int add_pin(struct route_table *t, const struct kvm_irq_routing_entry *e)
 	return 0;
 }
 
-static int add_msi(const struct irqchip *c, struct route_table *t, const struct kvm_irq_routing_entry *e)
+static int add_msi(const struct irqchip *c, struct route_table *t,
+		   const struct kvm_irq_routing_entry *e)
 {
 	struct route *r = &t->route[e->gsi];
 
@@ -91,7 +92,8 @@ static int add_msi(const struct irqchip *c, struct route_table *t, const struct 
 	return 0;
 }
 
-static int add(const struct irqchip *c, struct route_table *t, const struct kvm_irq_routing_entry *e)
+static int add(const struct irqchip *c, struct route_table *t,
+	       const struct kvm_irq_routing_entry *e)
 {
 	if (e->flags)
 		return -EINVAL;
@@ -106,7 +108,8 @@ static int add(const struct irqchip *c, struct route_table *t, const struct kvm_
 }
 
 /** Make a table of nr entries; *out is the caller's. -EINVAL: a bad entry or too many; -ENOMEM. */
-int route_build(struct irqchip *c, const struct kvm_irq_routing_entry *e, u32 nr, struct route_table **out)
+int route_build(struct irqchip *c, const struct kvm_irq_routing_entry *e, u32 nr,
+		struct route_table **out)
 {
 	struct route_table *t;
 	u32 i, gsis = 0;
