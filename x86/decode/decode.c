@@ -112,7 +112,8 @@ static int read_prefixes(struct insn *insn, struct cursor *c, u8 *seg)
 }
 
 /* C4 or C5 at pos: false if it is LDS or LES. Takes the prefix and the opcode. */
-static enum decode_result read_vex(struct insn *insn, struct cursor *c, u8 first, const struct row **row)
+static enum decode_result read_vex(struct insn *insn, struct cursor *c, u8 first,
+				   const struct row **row)
 {
 	static const u8 pp_mand[4] = { 0, 0x66, 0xf3, 0xf2 };
 	unsigned int len = first == 0xc4 ? 4 : 3;
@@ -403,9 +404,12 @@ static enum decode_result finish(struct insn *insn, struct cursor *c, const stru
 	return DECODE_OK;
 }
 
-enum decode_result insn_decode(struct insn *insn, const u8 *bytes, unsigned int avail, enum insn_mode mode)
+enum decode_result insn_decode(struct insn *insn, const u8 *bytes, unsigned int avail,
+			       enum insn_mode mode)
 {
-	struct cursor c = { .bytes = bytes, .mode = mode, .end = avail < INSN_MAX_LEN ? avail : INSN_MAX_LEN };
+	struct cursor c = { .bytes = bytes,
+			    .mode = mode,
+			    .end = avail < INSN_MAX_LEN ? avail : INSN_MAX_LEN };
 	const struct row *row, *opnds;
 	enum decode_result ret;
 	u8 seg = X86_NR_SEG;

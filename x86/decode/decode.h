@@ -177,7 +177,8 @@ enum decode_result {
  * supported CPU feature are DECODE_UD; ones that need a feature decode, with .feature naming it.
  * SDM 2A chapter 2, 2C, APM 3.
  */
-enum decode_result insn_decode(struct insn *insn, const u8 *bytes, unsigned int avail, enum insn_mode mode);
+enum decode_result insn_decode(struct insn *insn, const u8 *bytes, unsigned int avail,
+			       enum insn_mode mode);
 
 /** Mnemonic of an op id, as the tables spell it. */
 const char *insn_op_name(unsigned int op);

@@ -181,9 +181,8 @@ static void put_opnd(struct text *t, const struct insn *insn, const struct opnd 
 
 static void put_mnemonic(struct text *t, const struct insn *insn)
 {
-	static const char cc[16][4] = {
-		"o", "no", "b", "nb", "z", "nz", "be", "nbe", "s", "ns", "p", "np", "l", "nl", "le", "nle"
-	};
+	static const char cc[16][4] = { "o", "no", "b", "nb", "z", "nz", "be", "nbe",
+					"s", "ns", "p", "np", "l", "nl", "le", "nle" };
 
 	if (insn->pfx & PFX_LOCK)
 		put(t, "lock ");

@@ -8,7 +8,8 @@ static const u8 type_size[] = {
 };
 
 /* Size of an operand; @mem: in memory, else in a register. */
-static unsigned int opnd_size(const struct insn *insn, const struct cursor *c, unsigned int type, bool mem)
+static unsigned int opnd_size(const struct insn *insn, const struct cursor *c, unsigned int type,
+			      bool mem)
 {
 	unsigned int vec = insn->vex_l ? 32 : 16;
 
@@ -79,7 +80,8 @@ static int address16(struct insn *insn, struct cursor *c)
 {
 	static const u8 base[8] = { X86_RBX, X86_RBX, X86_RBP, X86_RBP, X86_RSI, X86_RDI, X86_RBP, X86_RBX };
 	static const u8 index[8] = {
-		X86_RSI, X86_RDI, X86_RSI, X86_RDI, INSN_BASE_NONE, INSN_BASE_NONE, INSN_BASE_NONE, INSN_BASE_NONE
+		X86_RSI,	X86_RDI,	X86_RSI,	X86_RDI,
+		INSN_BASE_NONE, INSN_BASE_NONE, INSN_BASE_NONE, INSN_BASE_NONE
 	};
 	unsigned int mod = insn->modrm >> 6, rm = insn->modrm & 7;
 
@@ -130,7 +132,8 @@ out:
 	return ret;
 }
 
-static int read_imm(struct insn *insn, struct cursor *c, unsigned int size, bool zero_extend, u64 *val)
+static int read_imm(struct insn *insn, struct cursor *c, unsigned int size, bool zero_extend,
+		    u64 *val)
 {
 	const u8 *p = c->bytes + c->pos;
 	unsigned int i;
@@ -155,7 +158,8 @@ static void gpr(struct insn *insn, struct opnd *o, unsigned int reg)
 {
 	o->kind = OPND_GPR;
 	o->reg = reg;
-	if (o->size == 1 && reg >= 4 && reg < 8 && !(insn->pfx & PFX_REX) && insn->enc == ENC_LEGACY) {
+	if (o->size == 1 && reg >= 4 && reg < 8 && !(insn->pfx & PFX_REX) &&
+	    insn->enc == ENC_LEGACY) {
 		o->reg = reg - 4;
 		o->high8 = 1;
 	}
@@ -178,7 +182,8 @@ static void memory(struct insn *insn, struct opnd *o)
 /* Far pointer in the instruction: offset, then selector. */
 static enum decode_result far_pointer(struct insn *insn, struct cursor *c)
 {
-	if (read_imm(insn, c, insn->opsize == 2 ? 2 : 4, true, &insn->imm) || read_imm(insn, c, 2, true, &insn->imm2))
+	if (read_imm(insn, c, insn->opsize == 2 ? 2 : 4, true, &insn->imm) ||
+	    read_imm(insn, c, 2, true, &insn->imm2))
 		return DECODE_MORE;
 	insn->opnd[0] = (struct opnd){ .kind = OPND_IMM, .size = insn->imm_size, .access = OPND_R };
 	insn->opnd[1] = (struct opnd){ .kind = OPND_IMM2, .size = 2, .access = OPND_R };
@@ -186,12 +191,14 @@ static enum decode_result far_pointer(struct insn *insn, struct cursor *c)
 	return DECODE_OK;
 }
 
-static enum decode_result immediate(struct insn *insn, struct cursor *c, struct opnd *o, unsigned int type)
+static enum decode_result immediate(struct insn *insn, struct cursor *c, struct opnd *o,
+				    unsigned int type)
 {
 	bool second = insn->imm_size != 0;
 
 	o->kind = second ? OPND_IMM2 : OPND_IMM;
-	if (read_imm(insn, c, o->size, type == TY_ub || type == TY_w, second ? &insn->imm2 : &insn->imm))
+	if (read_imm(insn, c, o->size, type == TY_ub || type == TY_w,
+		     second ? &insn->imm2 : &insn->imm))
 		return DECODE_MORE;
 	return DECODE_OK;
 }
@@ -251,8 +258,8 @@ static enum decode_result rm_operand(struct insn *insn, struct opnd *o, unsigned
 	}
 }
 
-static enum decode_result operand(struct insn *insn, struct cursor *c, struct opnd *o, unsigned int am,
-				  unsigned int type)
+static enum decode_result operand(struct insn *insn, struct cursor *c, struct opnd *o,
+				  unsigned int am, unsigned int type)
 {
 	unsigned int reg = (insn->modrm >> 3 & 7) | (insn->rex & 4) << 1;
 

@@ -168,7 +168,8 @@ u32 emul_flags_pack(u64 rflags)
 
 u64 emul_flags_unpack(u64 rflags, u32 flags)
 {
-	return (rflags & ~X86_FLAGS_ARITH) | ((flags >> 8) & (X86_FLAGS_ARITH & 0xff)) | (u64)(flags & 1) << 11;
+	return (rflags & ~X86_FLAGS_ARITH) | ((flags >> 8) & (X86_FLAGS_ARITH & 0xff)) |
+	       (u64)(flags & 1) << 11;
 }
 
 void emul_flags_cmp(struct emul *e, u64 a, u64 b, unsigned int size)
@@ -441,7 +442,8 @@ int emul_op_shld(struct emul *e)
 	if (r)
 		return r;
 	d = shift_double(d, s, count, e->insn.op == OP_SHLD, o->size, &f);
-	r = o->kind == OPND_MEM ? e->ops->write(e, lin, &d, o->size, access) : emul_opnd_write(e, 0, d);
+	r = o->kind == OPND_MEM ? e->ops->write(e, lin, &d, o->size, access)
+				: emul_opnd_write(e, 0, d);
 	if (!r)
 		e->rflags = emul_flags_unpack(e->rflags, f);
 	return r;

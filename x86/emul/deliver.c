@@ -37,7 +37,8 @@ static int real_mode(struct emul *e, unsigned int vector, u64 image, u64 return_
  * The stack of the handler: *ss and *rsp, *switched if it is not the current one. Long mode: SDM 3A
  * 6.14.2, 6.14.5
  */
-static int handler_stack(struct emul *e, unsigned int cpl, unsigned int ist, u32 ext, struct x86_seg *ss, u64 *rsp)
+static int handler_stack(struct emul *e, unsigned int cpl, unsigned int ist, u32 ext,
+			 struct x86_seg *ss, u64 *rsp)
 {
 	struct x86_state *st = e->st;
 	int r = 0;
@@ -73,7 +74,8 @@ static int handler_code(struct emul *e, u16 sel, u32 ext, struct desc *cs)
 	r = emul_desc_read(e, sel, EXC_GP, ext, cs);
 	if (r)
 		return r;
-	if (!desc_is_code(cs) || desc_dpl(cs) > e->st->cpl || (lma && (cs->seg.attr & (SEG_L | SEG_DB)) != SEG_L))
+	if (!desc_is_code(cs) || desc_dpl(cs) > e->st->cpl ||
+	    (lma && (cs->seg.attr & (SEG_L | SEG_DB)) != SEG_L))
 		return emul_gp(e, sel_err(sel) | ext);
 	if (!(cs->seg.attr & SEG_P))
 		return emul_raise(e, EXC_NP, sel_err(sel) | ext);
@@ -107,7 +109,8 @@ static int read_gate(struct emul *e, unsigned int vector, bool soft, u32 ext, st
 	g->ist = lma ? raw[1] & 7 : 0;
 	g->off |= (u64)raw[2] << 32;
 	if (g->type != DESC_INTGATE32 && g->type != DESC_TRAPGATE32 &&
-	    (lma || (g->type != DESC_TASKGATE && g->type != DESC_INTGATE16 && g->type != DESC_TRAPGATE16)))
+	    (lma ||
+	     (g->type != DESC_TASKGATE && g->type != DESC_INTGATE16 && g->type != DESC_TRAPGATE16)))
 		return emul_gp(e, err);
 	if (soft && ((raw[1] >> 13) & 3) < st->cpl)
 		return emul_gp(e, err);
@@ -118,8 +121,8 @@ static int read_gate(struct emul *e, unsigned int vector, bool soft, u32 ext, st
 	return 0;
 }
 
-static int protected_mode(struct emul *e, bool soft, unsigned int vector, const u32 *error, u64 image,
-			  u64 return_rip, u32 ext)
+static int protected_mode(struct emul *e, bool soft, unsigned int vector, const u32 *error,
+			  u64 image, u64 return_rip, u32 ext)
 {
 	struct x86_state *st = e->st;
 	bool lma = x86_long_mode(st), v86 = st->rflags & X86_FLAG_VM, inner;
@@ -205,8 +208,8 @@ static int protected_mode(struct emul *e, bool soft, unsigned int vector, const 
 	return 0;
 }
 
-int emul_interrupt(struct emul *e, enum event_kind kind, unsigned int vector, bool has_error, u32 error,
-		   u64 return_rip)
+int emul_interrupt(struct emul *e, enum event_kind kind, unsigned int vector, bool has_error,
+		   u32 error, u64 return_rip)
 {
 	u64 image = e->rflags;
 	u32 ext = kind == EVENT_SOFT ? 0 : SEL_ERR_EXT;
@@ -214,10 +217,12 @@ int emul_interrupt(struct emul *e, enum event_kind kind, unsigned int vector, bo
 
 	/* A fault's handler returns to the instruction, whose breakpoint has been met. SDM 3B
 	 * 17.3.1.1 */
-	if (kind == EVENT_EXCEPTION && vector != EXC_DB && vector != EXC_BP && vector != EXC_OF && vector != EXC_DF)
+	if (kind == EVENT_EXCEPTION && vector != EXC_DB && vector != EXC_BP && vector != EXC_OF &&
+	    vector != EXC_DF)
 		image |= X86_FLAG_RF;
 	if (x86_protected(e->st))
-		r = protected_mode(e, kind == EVENT_SOFT, vector, has_error ? &error : NULL, image, return_rip, ext);
+		r = protected_mode(e, kind == EVENT_SOFT, vector, has_error ? &error : NULL, image,
+				   return_rip, ext);
 	else
 		r = real_mode(e, vector, image, return_rip);
 	if (!r)
@@ -287,7 +292,8 @@ enum emul_result emul_deliver(struct emul *e, enum event_kind kind, const struct
 		emul_begin(e);
 		if (kind == EVENT_EXCEPTION)
 			exception_registers(st, &now);
-		r = emul_interrupt(e, kind, now.vector, now.has_error && x86_protected(st), now.error, st->rip);
+		r = emul_interrupt(e, kind, now.vector, now.has_error && x86_protected(st),
+				   now.error, st->rip);
 		if (r != -EFAULT)
 			break;
 		/* a task switch may have passed its point of no return: the second fault is the new
@@ -363,7 +369,8 @@ static int vme_redirect(struct emul *e, unsigned int vector, bool *redirected)
 	cs = e->st->seg[X86_CS];
 	emul_seg_real(e, &cs, X86_CS, entry[1]);
 	e->rip = entry[0];
-	e->rflags &= ~((iopl3 ? X86_FLAG_IF : X86_FLAG_VIF) | X86_FLAG_TF | X86_FLAG_RF | X86_FLAG_NT);
+	e->rflags &= ~((iopl3 ? X86_FLAG_IF : X86_FLAG_VIF) | X86_FLAG_TF | X86_FLAG_RF |
+		       X86_FLAG_NT);
 	emul_set_cs(e, &cs, 3);
 	e->retire |= RETIRE_NO_STEP;
 	*redirected = true;

@@ -238,7 +238,8 @@ static int run(struct emul *e)
 	e->rip += i->len;
 	if (e->mode != INSN_MODE_64)
 		e->rip = (u32)e->rip;
-	if (unlikely((i->attr & INSN_NO_REAL) && (!x86_protected(st) || (st->rflags & X86_FLAG_VM))))
+	if (unlikely((i->attr & INSN_NO_REAL) &&
+		     (!x86_protected(st) || (st->rflags & X86_FLAG_VM))))
 		return emul_ud(e);
 	if (i->feature != FEAT_BASE && !e->ops->has_feature(e, i->feature))
 		return emul_ud(e);
@@ -280,8 +281,8 @@ static int decode(struct emul *e, gva_t lin, const u8 *bytes, unsigned int have)
 	unsigned int i = (lin ^ lin >> 6) % EMUL_CACHE_SIZE;
 	int r;
 
-	if (e->cache && e->cache->entry[i].mode == e->mode + 1 && e->cache->entry[i].insn.len <= have &&
-	    same_bytes(&e->cache->entry[i].insn, bytes)) {
+	if (e->cache && e->cache->entry[i].mode == e->mode + 1 &&
+	    e->cache->entry[i].insn.len <= have && same_bytes(&e->cache->entry[i].insn, bytes)) {
 		e->insn = e->cache->entry[i].insn;
 		return DECODE_OK;
 	}

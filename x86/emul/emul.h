@@ -51,16 +51,19 @@ struct emul_ops {
 	 * first). access: enum walk_access | WALK_USER | WALK_IMPLICIT. Reads of MMIO may be
 	 * answered from a replay buffer. */
 	int (*read)(struct emul *e, gva_t gva, void *buf, unsigned int len, unsigned int access);
-	int (*write)(struct emul *e, gva_t gva, const void *buf, unsigned int len, unsigned int access);
+	int (*write)(struct emul *e, gva_t gva, const void *buf, unsigned int len,
+		     unsigned int access);
 	/* Instruction bytes: returns how many (1..len) are available, or as above. */
 	int (*fetch)(struct emul *e, gva_t gva, void *buf, unsigned int len);
 	/* Atomic compare-and-exchange of 1,2,4,8,16 aligned or not: -EBUSY if *old differs (then
 	 * *old := memory). */
-	int (*cmpxchg)(struct emul *e, gva_t gva, void *old, const void *new, unsigned int len, unsigned int access);
+	int (*cmpxchg)(struct emul *e, gva_t gva, void *old, const void *new, unsigned int len,
+		       unsigned int access);
 	/* Port I/O; count > 1 for REP INS/OUTS, data is count*size bytes. May return fewer done by
 	 * setting *count. */
 	int (*io_in)(struct emul *e, u16 port, unsigned int size, void *data, unsigned int *count);
-	int (*io_out)(struct emul *e, u16 port, unsigned int size, const void *data, unsigned int *count);
+	int (*io_out)(struct emul *e, u16 port, unsigned int size, const void *data,
+		      unsigned int *count);
 	/* -EFAULT with #GP(0) set for refused ones */
 	int (*msr_read)(struct emul *e, u32 index, u64 *val);
 	int (*msr_write)(struct emul *e, u32 index, u64 val);

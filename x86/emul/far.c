@@ -20,8 +20,8 @@ static bool is_64bit_code(const struct emul *e, const struct desc *d)
 	return x86_long_mode(e->st) && (d->seg.attr & SEG_L);
 }
 
-void emul_stack_enter(struct emul *e, struct inner_stack *old, const struct x86_seg *ss, unsigned int cpl,
-		      unsigned int stack_size, u64 rsp)
+void emul_stack_enter(struct emul *e, struct inner_stack *old, const struct x86_seg *ss,
+		      unsigned int cpl, unsigned int stack_size, u64 rsp)
 {
 	old->ss = e->st->seg[X86_SS];
 	old->rsp = e->gpr[X86_RSP];
@@ -92,7 +92,8 @@ static int far_pointer(struct emul *e, u16 *sel, u64 *off)
 	}
 	*off = 0;
 	r = emul_read(e, e->insn.seg, e->ea, off, size);
-	return r ? r : emul_read(e, e->insn.seg, (e->ea + size) & size_mask(e->insn.addrsize), sel, 2);
+	return r ? r
+		 : emul_read(e, e->insn.seg, (e->ea + size) & size_mask(e->insn.addrsize), sel, 2);
 }
 
 static int push_return(struct emul *e, unsigned int size)
@@ -144,7 +145,8 @@ static int far_code(struct emul *e, u16 sel, struct desc *d, u64 off, bool call)
 }
 
 /* Call to a more privileged level: parameters move to the new stack. SDM 3A 5.8.5 */
-static int gate_inner(struct emul *e, const struct desc *gate, struct desc *cs, u64 off, unsigned int size)
+static int gate_inner(struct emul *e, const struct desc *gate, struct desc *cs, u64 off,
+		      unsigned int size)
 {
 	unsigned int cpl = desc_dpl(cs), n = 0, params, i;
 	bool lma = x86_long_mode(e->st);
@@ -219,7 +221,8 @@ static int far_gate(struct emul *e, u16 sel, struct desc *gate, bool call)
 	r = emul_desc_read(e, cs_sel, EXC_GP, 0, &cs);
 	if (r)
 		return r;
-	if (!desc_is_code(&cs) || desc_dpl(&cs) > cpl || (lma && (cs.seg.attr & (SEG_L | SEG_DB)) != SEG_L) ||
+	if (!desc_is_code(&cs) || desc_dpl(&cs) > cpl ||
+	    (lma && (cs.seg.attr & (SEG_L | SEG_DB)) != SEG_L) ||
 	    (!call && !conforming(&cs) && desc_dpl(&cs) != cpl))
 		return emul_gp(e, sel_err(cs_sel));
 	if (!(cs.seg.attr & SEG_P))
@@ -310,7 +313,8 @@ static int return_cs(struct emul *e, u16 sel, struct desc *d)
 	r = emul_desc_read(e, sel, EXC_GP, 0, d);
 	if (r)
 		return r;
-	if (!desc_is_code(d) || rpl < e->st->cpl || (conforming(d) ? desc_dpl(d) > rpl : desc_dpl(d) != rpl) ||
+	if (!desc_is_code(d) || rpl < e->st->cpl ||
+	    (conforming(d) ? desc_dpl(d) > rpl : desc_dpl(d) != rpl) ||
 	    (is_64bit_code(e, d) && (d->seg.attr & SEG_DB)))
 		return emul_gp(e, sel_err(sel));
 	if (!(d->seg.attr & SEG_P))
@@ -319,7 +323,8 @@ static int return_cs(struct emul *e, u16 sel, struct desc *d)
 }
 
 /* The popped SS of a return to rpl. */
-static int return_ss(struct emul *e, u16 sel, unsigned int rpl, const struct desc *cs, struct x86_seg *ss)
+static int return_ss(struct emul *e, u16 sel, unsigned int rpl, const struct desc *cs,
+		     struct x86_seg *ss)
 {
 	if (!sel_err(sel) && is_64bit_code(e, cs) && rpl != 3 && (sel & 3) == rpl) {
 		host_memset(ss, 0, sizeof(*ss));
@@ -331,7 +336,8 @@ static int return_ss(struct emul *e, u16 sel, unsigned int rpl, const struct des
 }
 
 /* Commit a return: ss NULL keeps the stack. */
-static void return_commit(struct emul *e, const struct desc *cs, u64 rip, const struct x86_seg *ss, u64 rsp)
+static void return_commit(struct emul *e, const struct desc *cs, u64 rip, const struct x86_seg *ss,
+			  u64 rsp)
 {
 	unsigned int rpl = cs->seg.sel & 3;
 	bool outer = rpl > e->st->cpl;
@@ -452,8 +458,9 @@ static int iret_to_v86(struct emul *e, u64 rip, u16 cs, u64 image)
 		return r;
 	if (rip > 0xffff)
 		return emul_gp(e, 0);
-	emul_load_flags(e, image, 4, FLAGS_ANY_CPL | X86_FLAG_IF | X86_FLAG_RF | X86_FLAG_IOPL | X86_FLAG_VM |
-			X86_FLAG_VIF | X86_FLAG_VIP);
+	emul_load_flags(e, image, 4,
+			FLAGS_ANY_CPL | X86_FLAG_IF | X86_FLAG_RF | X86_FLAG_IOPL | X86_FLAG_VM |
+				X86_FLAG_VIF | X86_FLAG_VIP);
 	for (i = 0; i < ARRAY_SIZE(order); i++)
 		emul_seg_real(e, &e->st->seg[order[i]], order[i], (u16)sel[i]);
 	emul_seg_real(e, &e->st->seg[X86_CS], X86_CS, cs);
@@ -545,8 +552,8 @@ static void flat_cs(struct emul *e, u16 sel, unsigned int cpl, bool is64)
 	cs->sel = sel;
 	cs->base = 0;
 	cs->limit = 0xffffffff;
-	cs->attr = SEG_G | SEG_P | SEG_S | SEG_TYPE_CODE | SEG_TYPE_WR | SEG_TYPE_ACCESSED | cpl << SEG_DPL_SHIFT |
-		(is64 ? SEG_L : SEG_DB);
+	cs->attr = SEG_G | SEG_P | SEG_S | SEG_TYPE_CODE | SEG_TYPE_WR | SEG_TYPE_ACCESSED |
+		   cpl << SEG_DPL_SHIFT | (is64 ? SEG_L : SEG_DB);
 	emul_set_cpl(e, cpl);
 }
 
@@ -557,7 +564,8 @@ static void flat_ss(struct emul *e, u16 sel, unsigned int cpl)
 	ss->sel = sel;
 	ss->base = 0;
 	ss->limit = 0xffffffff;
-	ss->attr = SEG_G | SEG_DB | SEG_P | SEG_S | SEG_TYPE_WR | SEG_TYPE_ACCESSED | cpl << SEG_DPL_SHIFT;
+	ss->attr = SEG_G | SEG_DB | SEG_P | SEG_S | SEG_TYPE_WR | SEG_TYPE_ACCESSED |
+		   cpl << SEG_DPL_SHIFT;
 }
 
 /* SDM 2B SYSCALL; APM 3 SYSCALL for the modes that only AMD has. */
@@ -590,8 +598,9 @@ static int sysret(struct emul *e, bool to64)
 {
 	struct x86_state *st = e->st;
 	u16 sel = (u16)(st->star >> 48);
-	const u64 image = X86_FLAGS_ARITH | X86_FLAG_TF | X86_FLAG_IF | X86_FLAG_DF | X86_FLAG_IOPL | X86_FLAG_NT |
-		X86_FLAG_AC | X86_FLAG_VIF | X86_FLAG_VIP | X86_FLAG_ID;
+	const u64 image = X86_FLAGS_ARITH | X86_FLAG_TF | X86_FLAG_IF | X86_FLAG_DF |
+			  X86_FLAG_IOPL | X86_FLAG_NT | X86_FLAG_AC | X86_FLAG_VIF | X86_FLAG_VIP |
+			  X86_FLAG_ID;
 
 	if (!(st->efer & EFER_SCE) || real_or_v86(e))
 		return emul_ud(e);

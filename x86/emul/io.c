@@ -17,7 +17,8 @@ int emul_io_allowed(struct emul *e, u16 port, unsigned int size)
 		return 0;
 	if (!(st->rflags & X86_FLAG_VM) && st->cpl <= (st->rflags & X86_FLAG_IOPL) >> 12)
 		return 0;
-	if ((tr->attr & SEG_UNUSABLE) || (type != DESC_TSS32 && type != DESC_TSS32_BUSY) || tr->limit < TSS_IOMAP_BASE + 1)
+	if ((tr->attr & SEG_UNUSABLE) || (type != DESC_TSS32 && type != DESC_TSS32_BUSY) ||
+	    tr->limit < TSS_IOMAP_BASE + 1)
 		return emul_gp(e, 0);
 	r = emul_read_sys(e, tr->base + TSS_IOMAP_BASE, &base, 2);
 	if (r)
@@ -81,7 +82,8 @@ struct io_run {
 	gva_t lin;
 };
 
-static int io_run_begin(struct emul *e, struct io_run *s, unsigned int seg, unsigned int reg, unsigned int access)
+static int io_run_begin(struct emul *e, struct io_run *s, unsigned int seg, unsigned int reg,
+			unsigned int access)
 {
 	const struct insn *i = &e->insn;
 	unsigned int elem = access | emul_user(e);
@@ -102,7 +104,8 @@ static int io_run_begin(struct emul *e, struct io_run *s, unsigned int seg, unsi
 	if (r)
 		return r;
 	s->n = 1;
-	if (!s->rep || (e->rflags & (X86_FLAG_DF | X86_FLAG_TF)) || !e->ops->is_ram || (e->st->dr7 & 0xff) || e->align_check)
+	if (!s->rep || (e->rflags & (X86_FLAG_DF | X86_FLAG_TF)) || !e->ops->is_ram ||
+	    (e->st->dr7 & 0xff) || e->align_check)
 		return 0;
 	bytes = min_t(u64, BULK_BYTES, HV_PAGE_SIZE - (s->lin & ~HV_PAGE_MASK)) / s->size;
 	bytes = min_t(u64, bytes, s->count) * s->size;

@@ -33,7 +33,8 @@ static int seg_fault(struct emul *e, unsigned int seg)
 	return emul_raise(e, seg == X86_SS ? EXC_SS : EXC_GP, 0);
 }
 
-int emul_linear(struct emul *e, unsigned int seg, u64 off, unsigned int len, unsigned int access, gva_t *lin)
+int emul_linear(struct emul *e, unsigned int seg, u64 off, unsigned int len, unsigned int access,
+		gva_t *lin)
 {
 	const struct x86_seg *s = &e->st->seg[seg];
 
@@ -68,7 +69,8 @@ int emul_linear(struct emul *e, unsigned int seg, u64 off, unsigned int len, uns
 	return 0;
 }
 
-int emul_data_linear(struct emul *e, unsigned int seg, u64 off, unsigned int len, unsigned int access, gva_t *lin)
+int emul_data_linear(struct emul *e, unsigned int seg, u64 off, unsigned int len,
+		     unsigned int access, gva_t *lin)
 {
 	int r = emul_linear(e, seg, off, len, access, lin);
 
@@ -251,7 +253,8 @@ int emul_opnd_write(struct emul *e, unsigned int n, u64 val)
 	switch (o->kind) {
 	case OPND_GPR:
 		if (unlikely(o->high8))
-			e->gpr[o->reg & 3] = (e->gpr[o->reg & 3] & ~0xff00ULL) | ((val & 0xff) << 8);
+			e->gpr[o->reg & 3] = (e->gpr[o->reg & 3] & ~0xff00ULL) |
+					     ((val & 0xff) << 8);
 		else
 			emul_reg_write(e, o->reg, o->size, val);
 		return 0;

@@ -331,7 +331,8 @@ int emul_op_lahf(struct emul *e)
 {
 	if (e->mode == INSN_MODE_64 && !e->ops->has_feature(e, FEAT_LAHF64))
 		return emul_ud(e);
-	e->gpr[X86_RAX] = (e->gpr[X86_RAX] & ~0xff00ULL) | ((e->rflags & LAHF_FLAGS) | X86_FLAG_FIXED) << 8;
+	e->gpr[X86_RAX] = (e->gpr[X86_RAX] & ~0xff00ULL) |
+			  ((e->rflags & LAHF_FLAGS) | X86_FLAG_FIXED) << 8;
 	return 0;
 }
 
@@ -353,7 +354,8 @@ int emul_op_cbw(struct emul *e)
 {
 	unsigned int size = e->insn.opsize;
 
-	emul_reg_write(e, X86_RAX, size, sign_extend(e->gpr[X86_RAX] & size_mask(size / 2), size / 2));
+	emul_reg_write(e, X86_RAX, size,
+		       sign_extend(e->gpr[X86_RAX] & size_mask(size / 2), size / 2));
 	return 0;
 }
 

@@ -77,9 +77,11 @@ static inline u64 sign_extend(u64 v, unsigned int size)
  * Segment checks and base: offset to linear address. access: WALK_READ, WALK_WRITE. SDM 3A 5.3 to
  * 5.5, SDM 1 3.3.7
  */
-int emul_linear(struct emul *e, unsigned int seg, u64 off, unsigned int len, unsigned int access, gva_t *lin);
+int emul_linear(struct emul *e, unsigned int seg, u64 off, unsigned int len, unsigned int access,
+		gva_t *lin);
 /* The same with the alignment and breakpoint checks of a data access. */
-int emul_data_linear(struct emul *e, unsigned int seg, u64 off, unsigned int len, unsigned int access, gva_t *lin);
+int emul_data_linear(struct emul *e, unsigned int seg, u64 off, unsigned int len,
+		     unsigned int access, gva_t *lin);
 int emul_read(struct emul *e, unsigned int seg, u64 off, void *buf, unsigned int len);
 int emul_write(struct emul *e, unsigned int seg, u64 off, const void *buf, unsigned int len);
 /* System tables, linear address, supervisor rights. */
@@ -120,7 +122,8 @@ int emul_desc_accessed(struct emul *e, struct desc *d);
 int emul_desc_set_busy(struct emul *e, struct desc *d, bool busy);
 int emul_seg_load(struct emul *e, unsigned int reg, u16 sel);
 /* Check sel for SS with the given cpl; faults as vector (TS, GP); EXT bit in ext. Fills *seg. */
-int emul_ss_check(struct emul *e, u16 sel, unsigned int cpl, unsigned int vector, u32 ext, struct x86_seg *seg);
+int emul_ss_check(struct emul *e, u16 sel, unsigned int cpl, unsigned int vector, u32 ext,
+		  struct x86_seg *seg);
 void emul_seg_real(struct emul *e, struct x86_seg *seg, unsigned int reg, u16 sel);
 /* Code segment of a far transfer to d at privilege cpl. */
 void emul_set_cs(struct emul *e, const struct x86_seg *cs, unsigned int cpl);
@@ -158,8 +161,8 @@ struct inner_stack {
 	u64 rsp;
 	u8 cpl, stack_size;
 };
-void emul_stack_enter(struct emul *e, struct inner_stack *old, const struct x86_seg *ss, unsigned int cpl,
-		      unsigned int stack_size, u64 rsp);
+void emul_stack_enter(struct emul *e, struct inner_stack *old, const struct x86_seg *ss,
+		      unsigned int cpl, unsigned int stack_size, u64 rsp);
 int emul_stack_pushed(struct emul *e, const struct inner_stack *old, int r, u32 ext);
 
 /* RFLAGS from a popped or stored image of size bytes, in bits of may. */
@@ -175,8 +178,8 @@ int emul_tss_stack(struct emul *e, unsigned int cpl, u32 ext, struct x86_seg *ss
 int emul_tss_rsp(struct emul *e, unsigned int offset, u32 ext, u64 *rsp);
 
 /* Through the IDT once, without double-fault rules. kind EVENT_*; return_rip is pushed. */
-int emul_interrupt(struct emul *e, enum event_kind kind, unsigned int vector, bool has_error, u32 error,
-		   u64 return_rip);
+int emul_interrupt(struct emul *e, enum event_kind kind, unsigned int vector, bool has_error,
+		   u32 error, u64 return_rip);
 /* Whether the current code may access port [port, port + size): 0 or -EFAULT #GP(0). */
 int emul_io_allowed(struct emul *e, u16 port, unsigned int size);
 

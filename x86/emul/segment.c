@@ -133,7 +133,8 @@ static void null_segment(struct x86_seg *seg, u16 sel)
 	seg->attr = SEG_UNUSABLE;
 }
 
-int emul_ss_check(struct emul *e, u16 sel, unsigned int cpl, unsigned int vector, u32 ext, struct x86_seg *seg)
+int emul_ss_check(struct emul *e, u16 sel, unsigned int cpl, unsigned int vector, u32 ext,
+		  struct x86_seg *seg)
 {
 	struct desc d;
 	int r;
@@ -190,7 +191,8 @@ int emul_seg_load(struct emul *e, unsigned int reg, u16 sel)
 	if (real_or_v86(e)) {
 		emul_seg_real(e, &seg, reg, sel);
 	} else if (reg == X86_SS) {
-		if (e->mode == INSN_MODE_64 && !sel_err(sel) && st->cpl < 3 && (sel & 3) == st->cpl) {
+		if (e->mode == INSN_MODE_64 && !sel_err(sel) && st->cpl < 3 &&
+		    (sel & 3) == st->cpl) {
 			null_segment(&seg, sel);
 			seg.attr |= st->cpl << SEG_DPL_SHIFT;
 		} else {
@@ -423,7 +425,8 @@ static int probe(struct emul *e, u16 sel, struct desc *d)
 
 static bool conforming_code(const struct desc *d)
 {
-	return (d->seg.attr & (SEG_S | SEG_TYPE_CODE | SEG_TYPE_DC)) == (SEG_S | SEG_TYPE_CODE | SEG_TYPE_DC);
+	return (d->seg.attr & (SEG_S | SEG_TYPE_CODE | SEG_TYPE_DC)) ==
+	       (SEG_S | SEG_TYPE_CODE | SEG_TYPE_DC);
 }
 
 static bool privileged_enough(const struct emul *e, u16 sel, const struct desc *d)
@@ -468,7 +471,8 @@ int emul_op_lar(struct emul *e)
 		r = probe(e, (u16)sel, &d);
 	if (r < 0)
 		return r;
-	if (r || !privileged_enough(e, (u16)sel, &d) || (!(d.seg.attr & SEG_S) && !(types & BIT(d.seg.attr & SEG_TYPE)))) {
+	if (r || !privileged_enough(e, (u16)sel, &d) ||
+	    (!(d.seg.attr & SEG_S) && !(types & BIT(d.seg.attr & SEG_TYPE)))) {
 		e->rflags &= ~X86_FLAG_ZF;
 		return 0;
 	}

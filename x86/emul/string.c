@@ -59,7 +59,8 @@ static void advance(struct emul *e, unsigned int reg, s64 by)
  * Bytes from [seg:reg] on that one access may cover, at most bytes: inside the page, the segment
  * and the address size, upward, in RAM. 0: go element by element.
  */
-static u64 chunk_at(struct emul *e, unsigned int seg, unsigned int reg, u64 bytes, unsigned int access, gva_t *lin)
+static u64 chunk_at(struct emul *e, unsigned int seg, unsigned int reg, u64 bytes,
+		    unsigned int access, gva_t *lin)
 {
 	u64 off = offset(e, reg), room;
 
@@ -67,7 +68,8 @@ static u64 chunk_at(struct emul *e, unsigned int seg, unsigned int reg, u64 byte
 		return 0;
 	room = HV_PAGE_SIZE - (*lin & ~HV_PAGE_MASK);
 	bytes = min_t(u64, bytes, room);
-	if (bytes - 1 > size_mask(e->insn.addrsize) - off || emul_linear(e, seg, off, bytes, access, lin))
+	if (bytes - 1 > size_mask(e->insn.addrsize) - off ||
+	    emul_linear(e, seg, off, bytes, access, lin))
 		return 0;
 	if (!e->ops->is_ram || !e->ops->is_ram(e, *lin, bytes, access | emul_user(e)))
 		return 0;
@@ -116,7 +118,9 @@ static u64 stos_bulk(struct emul *e, const struct run *s)
 	bytes = chunk_at(e, X86_ES, X86_RDI, bytes, WALK_WRITE, &to);
 	bytes -= bytes % s->size;
 	if (s->size < 8)
-		v *= s->size == 1 ? 0x0101010101010101ULL : s->size == 2 ? 0x0001000100010001ULL : 0x100000001ULL;
+		v *= s->size == 1   ? 0x0101010101010101ULL
+		     : s->size == 2 ? 0x0001000100010001ULL
+				    : 0x100000001ULL;
 	for (i = 0; i < CHUNK / 8; i++)
 		buf[i] = v;
 	for (i = 0; i < bytes; i += n) {

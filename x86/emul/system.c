@@ -51,7 +51,8 @@ int emul_op_popf(struct emul *e)
 		    ((image & X86_FLAG_IF) && (e->rflags & X86_FLAG_VIP)))
 			return emul_gp(e, 0);
 		emul_load_flags(e, image, 2, may);
-		e->rflags = image & X86_FLAG_IF ? e->rflags | X86_FLAG_VIF : e->rflags & ~X86_FLAG_VIF;
+		e->rflags = image & X86_FLAG_IF ? e->rflags | X86_FLAG_VIF
+						: e->rflags & ~X86_FLAG_VIF;
 		return 0;
 	}
 	if (cpl <= iopl(e) || v86)
@@ -328,7 +329,8 @@ int emul_op_lgdt(struct emul *e)
 
 	r = emul_read(e, e->insn.seg, e->ea, &limit, 2);
 	if (!r)
-		r = emul_read(e, e->insn.seg, (e->ea + 2) & size_mask(e->insn.addrsize), &base, wide ? 8 : 4);
+		r = emul_read(e, e->insn.seg, (e->ea + 2) & size_mask(e->insn.addrsize), &base,
+			      wide ? 8 : 4);
 	if (r)
 		return r;
 	if (wide && !x86_canonical(base))

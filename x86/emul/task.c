@@ -114,7 +114,8 @@ static int load_cs(struct emul *e, u16 sel)
 	r = emul_desc_read(e, sel, EXC_TS, 0, &d);
 	if (r)
 		return r;
-	if (!desc_is_code(&d) || (d.seg.attr & SEG_TYPE_DC ? desc_dpl(&d) > rpl : desc_dpl(&d) != rpl))
+	if (!desc_is_code(&d) ||
+	    (d.seg.attr & SEG_TYPE_DC ? desc_dpl(&d) > rpl : desc_dpl(&d) != rpl))
 		return emul_raise(e, EXC_TS, sel_err(sel));
 	if (!(d.seg.attr & SEG_P))
 		return emul_raise(e, EXC_NP, sel_err(sel));
@@ -179,7 +180,8 @@ static void enter_task(struct emul *e, const struct task *t, bool wide)
 	e->retire |= RETIRE_MODE | RETIRE_KEEP_RF | RETIRE_NO_STEP | RETIRE_FAULTED;
 }
 
-static int new_tss(struct emul *e, u16 sel, enum task_reason why, u32 ext, struct desc *d, bool *wide)
+static int new_tss(struct emul *e, u16 sel, enum task_reason why, u32 ext, struct desc *d,
+		   bool *wide)
 {
 	unsigned int vector = why == TASK_IRET ? EXC_TS : EXC_GP, type;
 	int r;

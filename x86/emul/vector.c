@@ -48,7 +48,8 @@ static int vector_check(struct emul *e)
 }
 
 /* Linear address of the operand; align: power of two it must have, or #GP(0). */
-static int operand(struct emul *e, unsigned int seg, unsigned int len, unsigned int align, gva_t *gva)
+static int operand(struct emul *e, unsigned int seg, unsigned int len, unsigned int align,
+		   gva_t *gva)
 {
 	unsigned int access = e->insn.mem_access & OPND_W ? WALK_WRITE : WALK_READ;
 	int r = emul_data_linear(e, seg, e->ea, len ? len : 1, access, gva);
@@ -95,7 +96,8 @@ int emul_op_vector(struct emul *e)
 		break;
 	default:
 		if (i->has_mem)
-			r = operand(e, i->seg, i->mem_size, i->attr & INSN_ALIGNED && i->mem_size ? i->mem_size : 1, &gva);
+			r = operand(e, i->seg, i->mem_size,
+				    i->attr & INSN_ALIGNED && i->mem_size ? i->mem_size : 1, &gva);
 		break;
 	}
 	return r ? r : execute(e, gva);

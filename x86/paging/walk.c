@@ -98,8 +98,8 @@ static bool set_bits(const struct path *p, unsigned int level, u64 bits, bool wi
  * Accessed bits on the path from the top to the leaf, dirty on the leaf. False: start over. SDM 3A
  * 4.8
  */
-static bool update_path(const struct path *p, unsigned int top, unsigned int leaf, u64 leaf_bits, bool wide,
-			const struct walk_ops *ops, void *ctx)
+static bool update_path(const struct path *p, unsigned int top, unsigned int leaf, u64 leaf_bits,
+			bool wide, const struct walk_ops *ops, void *ctx)
 {
 	unsigned int level;
 
@@ -122,9 +122,11 @@ enum walk_step { STEP_DONE, STEP_FAULT, STEP_IO, STEP_AGAIN };
  * One attempt. fmt, top and wide are constants at each call, so that the compiler makes one tight
  * loop per paging mode.
  */
-static __always_inline enum walk_step walk_once(const struct walk_mode *m, gva_t gva, unsigned int access,
-						const struct walk_ops *ops, void *ctx, struct walk_result *r,
-						const struct pt_level *fmt, unsigned int top, bool wide, u64 table)
+static __always_inline enum walk_step walk_once(const struct walk_mode *m, gva_t gva,
+						unsigned int access, const struct walk_ops *ops,
+						void *ctx, struct walk_result *r,
+						const struct pt_level *fmt, unsigned int top,
+						bool wide, u64 table)
 {
 	u64 phys_rsvd = wide && m->maxphyaddr && m->maxphyaddr < 52 ? GENMASK_ULL(51, m->maxphyaddr) : 0;
 	u64 rights = PTE_W | PTE_U, nx = 0, accessed = PTE_A;
@@ -206,8 +208,8 @@ reserved:
 	return STEP_FAULT;
 }
 
-static enum walk_step walk_pae(const struct walk_mode *m, gva_t gva, unsigned int access, const struct walk_ops *ops,
-			       void *ctx, struct walk_result *r)
+static enum walk_step walk_pae(const struct walk_mode *m, gva_t gva, unsigned int access,
+			       const struct walk_ops *ops, void *ctx, struct walk_result *r)
 {
 	u64 pdpte = m->pdptr[(gva >> 30) & 3];
 
@@ -219,8 +221,8 @@ static enum walk_step walk_pae(const struct walk_mode *m, gva_t gva, unsigned in
 	return walk_once(m, gva, access, ops, ctx, r, pt_format_pae, 2, true, pdpte & PTE_ADDR);
 }
 
-int x86_walk(const struct walk_mode *m, gva_t gva, unsigned int access, const struct walk_ops *ops, void *ctx,
-	     struct walk_result *r)
+int x86_walk(const struct walk_mode *m, gva_t gva, unsigned int access, const struct walk_ops *ops,
+	     void *ctx, struct walk_result *r)
 {
 	enum walk_step step = STEP_FAULT;
 	unsigned int restarts;
@@ -236,17 +238,19 @@ int x86_walk(const struct walk_mode *m, gva_t gva, unsigned int access, const st
 	for (restarts = 0; restarts < WALK_MAX_RESTARTS; restarts++) {
 		switch (m->levels) {
 		case 4:
-			step = walk_once(m, gva, access, ops, ctx, r, pt_format_long, 4, true, m->cr3 & PTE_ADDR);
+			step = walk_once(m, gva, access, ops, ctx, r, pt_format_long, 4, true,
+					 m->cr3 & PTE_ADDR);
 			break;
 		case 5:
-			step = walk_once(m, gva, access, ops, ctx, r, pt_format_long, 5, true, m->cr3 & PTE_ADDR);
+			step = walk_once(m, gva, access, ops, ctx, r, pt_format_long, 5, true,
+					 m->cr3 & PTE_ADDR);
 			break;
 		case 3:
 			step = walk_pae(m, (u32)gva, access, ops, ctx, r);
 			break;
 		default:
-			step = walk_once(m, (u32)gva, access, ops, ctx, r, pt_format_legacy, 2, false,
-					 m->cr3 & 0xfffff000);
+			step = walk_once(m, (u32)gva, access, ops, ctx, r, pt_format_legacy, 2,
+					 false, m->cr3 & 0xfffff000);
 			break;
 		}
 		if (likely(step != STEP_AGAIN))

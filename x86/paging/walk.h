@@ -46,7 +46,7 @@ void walk_mode_from_state(struct walk_mode *m, const struct x86_state *st, u8 ma
  * Translate @gva for @access (enum walk_access | WALK_* bits). Returns 0 and *r; -EFAULT: a #PF
  * with r->error_code (CR2 is the caller's to set); -EIO: a table is not in RAM.
  */
-int x86_walk(const struct walk_mode *m, gva_t gva, unsigned int access, const struct walk_ops *ops, void *ctx,
-	     struct walk_result *r);
+int x86_walk(const struct walk_mode *m, gva_t gva, unsigned int access, const struct walk_ops *ops,
+	     void *ctx, struct walk_result *r);
 
 #endif

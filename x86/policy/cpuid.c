@@ -27,7 +27,9 @@ static const struct cpuid_bit bits[] = {
 
 static void host_cpuid(u32 leaf, u32 subleaf, u32 r[4])
 {
-	__asm__ volatile("cpuid" : "=a"(r[0]), "=b"(r[1]), "=c"(r[2]), "=d"(r[3]) : "a"(leaf), "c"(subleaf));
+	__asm__ volatile("cpuid"
+			 : "=a"(r[0]), "=b"(r[1]), "=c"(r[2]), "=d"(r[3])
+			 : "a"(leaf), "c"(subleaf));
 }
 
 static bool vendor_is_amd(u32 ebx)
@@ -47,10 +49,10 @@ u64 policy_arch_capabilities(bool software)
 {
 	if (!software || policy_host_is_amd())
 		return 0;
-	return ARCH_CAP_RDCL_NO | ARCH_CAP_IBRS_ALL | ARCH_CAP_SKIP_L1DFL | ARCH_CAP_SSB_NO | ARCH_CAP_MDS_NO |
-	       ARCH_CAP_PSCHANGE_MC_NO | ARCH_CAP_TAA_NO | ARCH_CAP_SBDR_SSDP_NO | ARCH_CAP_FBSDP_NO |
-	       ARCH_CAP_PSDP_NO | ARCH_CAP_BHI_NO | ARCH_CAP_PBRSB_NO | ARCH_CAP_GDS_NO | ARCH_CAP_RFDS_NO |
-	       ARCH_CAP_ITS_NO;
+	return ARCH_CAP_RDCL_NO | ARCH_CAP_IBRS_ALL | ARCH_CAP_SKIP_L1DFL | ARCH_CAP_SSB_NO |
+	       ARCH_CAP_MDS_NO | ARCH_CAP_PSCHANGE_MC_NO | ARCH_CAP_TAA_NO | ARCH_CAP_SBDR_SSDP_NO |
+	       ARCH_CAP_FBSDP_NO | ARCH_CAP_PSDP_NO | ARCH_CAP_BHI_NO | ARCH_CAP_PBRSB_NO |
+	       ARCH_CAP_GDS_NO | ARCH_CAP_RFDS_NO | ARCH_CAP_ITS_NO;
 }
 
 /* ---- the supported entries ------------------------------------------------------------------- */
@@ -65,12 +67,14 @@ struct builder {
 
 static bool action_sets(const struct builder *b, u8 action)
 {
-	return action == SET || (b->software && action == (b->amd ? UNAFFECTED_AMD : UNAFFECTED_INTEL));
+	return action == SET ||
+	       (b->software && action == (b->amd ? UNAFFECTED_AMD : UNAFFECTED_INTEL));
 }
 
 static bool action_exposes(const struct builder *b, u8 action)
 {
-	return action == EXPOSE || (!b->software && (action == UNAFFECTED_AMD || action == UNAFFECTED_INTEL));
+	return action == EXPOSE ||
+	       (!b->software && (action == UNAFFECTED_AMD || action == UNAFFECTED_INTEL));
 }
 
 /* A register of features: what the table leaves of the host's value. */
@@ -266,7 +270,8 @@ static void add_paravirtual(struct builder *b)
 	add(b, 0x40000001, 0, false, r);
 }
 
-int policy_supported_cpuid(struct kvm_cpuid_entry2 *e, u32 max, policy_limit_fn limit, bool software)
+int policy_supported_cpuid(struct kvm_cpuid_entry2 *e, u32 max, policy_limit_fn limit,
+			   bool software)
 {
 	struct builder b = { .e = e, .max = max, .limit = limit, .software = software, .amd = policy_host_is_amd() };
 
@@ -282,7 +287,8 @@ int policy_supported_cpuid(struct kvm_cpuid_entry2 *e, u32 max, policy_limit_fn 
 
 /* ---- lookup ---------------------------------------------------------------------------------- */
 
-const struct kvm_cpuid_entry2 *policy_find(const struct kvm_cpuid_entry2 *e, u32 n, u32 leaf, u32 subleaf)
+const struct kvm_cpuid_entry2 *policy_find(const struct kvm_cpuid_entry2 *e, u32 n, u32 leaf,
+					   u32 subleaf)
 {
 	u32 i;
 
@@ -293,7 +299,8 @@ const struct kvm_cpuid_entry2 *policy_find(const struct kvm_cpuid_entry2 *e, u32
 	return NULL;
 }
 
-bool policy_bit(const struct kvm_cpuid_entry2 *e, u32 n, u32 leaf, u32 subleaf, enum cpuid_reg reg, unsigned int bit)
+bool policy_bit(const struct kvm_cpuid_entry2 *e, u32 n, u32 leaf, u32 subleaf, enum cpuid_reg reg,
+		unsigned int bit)
 {
 	const struct kvm_cpuid_entry2 *f = policy_find(e, n, leaf, subleaf);
 	u32 val;
@@ -318,7 +325,8 @@ bool policy_bit(const struct kvm_cpuid_entry2 *e, u32 n, u32 leaf, u32 subleaf, 
 }
 
 /* A leaf beyond the highest of its range: on Intel's processors the highest basic leaf answers. */
-static const struct kvm_cpuid_entry2 *out_of_range(const struct kvm_cpuid_entry2 *e, u32 n, u32 *leaf, u32 subleaf)
+static const struct kvm_cpuid_entry2 *out_of_range(const struct kvm_cpuid_entry2 *e, u32 n,
+						   u32 *leaf, u32 subleaf)
 {
 	const struct kvm_cpuid_entry2 *basic = policy_find(e, n, 0, 0), *range;
 
@@ -398,8 +406,8 @@ static const struct feature_row features_by_cpuid[] = {
 #undef ROW
 };
 
-void policy_features(const struct kvm_cpuid_entry2 *have, u32 nhave, const struct kvm_cpuid_entry2 *guest, u32 nguest,
-		     u64 features[2])
+void policy_features(const struct kvm_cpuid_entry2 *have, u32 nhave,
+		     const struct kvm_cpuid_entry2 *guest, u32 nguest, u64 features[2])
 {
 	unsigned int i;
 
@@ -425,8 +433,8 @@ u64 policy_cr4(const struct kvm_cpuid_entry2 *e, u32 n)
 		{ CR4_OSXSAVE, 1, CPUID_ECX, 26 }, { CR4_PCIDE, 1, CPUID_ECX, 17 }, { CR4_FSGSBASE, 7, CPUID_EBX, 0 },
 		{ CR4_SMEP, 7, CPUID_EBX, 7 }, { CR4_SMAP, 7, CPUID_EBX, 20 }, { CR4_UMIP, 7, CPUID_ECX, 2 },
 	};
-	u64 cr4 = CR4_VME | CR4_PVI | CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE | CR4_MCE | CR4_PGE | CR4_PCE |
-		  CR4_OSFXSR | CR4_OSXMMEXCPT;
+	u64 cr4 = CR4_VME | CR4_PVI | CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE | CR4_MCE | CR4_PGE |
+		  CR4_PCE | CR4_OSFXSR | CR4_OSXMMEXCPT;
 	unsigned int i;
 
 	for (i = 0; i < ARRAY_SIZE(guarded); i++)

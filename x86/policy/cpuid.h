@@ -22,10 +22,12 @@ typedef void (*policy_limit_fn)(u32 leaf, u32 subleaf, u32 *eax, u32 *ebx, u32 *
  * @limit: may be NULL; @software: the processor is a software one (UNAFFECTED_* in cpuid.def)
  * Returns the number of entries, or -E2BIG if more than @max.
  */
-int policy_supported_cpuid(struct kvm_cpuid_entry2 *e, u32 max, policy_limit_fn limit, bool software);
+int policy_supported_cpuid(struct kvm_cpuid_entry2 *e, u32 max, policy_limit_fn limit,
+			   bool software);
 
 /** The entry for exactly this leaf (and subleaf, where that matters), or NULL. */
-const struct kvm_cpuid_entry2 *policy_find(const struct kvm_cpuid_entry2 *e, u32 n, u32 leaf, u32 subleaf);
+const struct kvm_cpuid_entry2 *policy_find(const struct kvm_cpuid_entry2 *e, u32 n, u32 leaf,
+					   u32 subleaf);
 
 /**
  * What CPUID returns for @leaf and @subleaf: zeros where nothing is known, but data of the highest
@@ -35,15 +37,16 @@ const struct kvm_cpuid_entry2 *policy_find(const struct kvm_cpuid_entry2 *e, u32
 void policy_lookup(const struct kvm_cpuid_entry2 *e, u32 n, u32 leaf, u32 subleaf, u32 regs[4]);
 
 /** One feature bit; false if the leaf is absent. */
-bool policy_bit(const struct kvm_cpuid_entry2 *e, u32 n, u32 leaf, u32 subleaf, enum cpuid_reg reg, unsigned int bit);
+bool policy_bit(const struct kvm_cpuid_entry2 *e, u32 n, u32 leaf, u32 subleaf, enum cpuid_reg reg,
+		unsigned int bit);
 
 /**
  * Which instructions exist: a bit per enum insn_feature of x86/decode. @have: what host and vendor
  * offer; @guest: what the client has told the guest. As on hardware, a client can take away only
  * those instructions that a control register or an intercept guards.
  */
-void policy_features(const struct kvm_cpuid_entry2 *have, u32 nhave, const struct kvm_cpuid_entry2 *guest, u32 nguest,
-		     u64 features[2]);
+void policy_features(const struct kvm_cpuid_entry2 *have, u32 nhave,
+		     const struct kvm_cpuid_entry2 *guest, u32 nguest, u64 features[2]);
 
 /* Bits that a guest with these entries may set. */
 u64 policy_cr4(const struct kvm_cpuid_entry2 *e, u32 n);
