@@ -161,7 +161,8 @@ static const char *why_soft(void)
 	if (a >= 0x80000001) {
 		cpuid(0x80000001, &a, &c);
 		if (c & BIT(2))
-			return "the CPU offers AMD-V, but VMs of this process run without the kernel's help";
+			return "the CPU offers AMD-V, but VMs of this process run without the "
+			       "kernel's help";
 	}
 	return "the CPU offers neither VT-x nor AMD-V";
 }

@@ -78,7 +78,8 @@ static bool ref_unless_zero(struct fd_object *o)
 	do {
 		if (!refs)
 			return false;
-	} while (!__atomic_compare_exchange_n(&o->refs, &refs, refs + 1, true, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED));
+	} while (!__atomic_compare_exchange_n(&o->refs, &refs, refs + 1, true, __ATOMIC_ACQ_REL,
+					      __ATOMIC_RELAXED));
 	return true;
 }
 
@@ -245,7 +246,8 @@ static void adopt_leftovers(const struct fd_object *o, int except)
 			d = (void *)(buf + pos);
 			for (i = 0; d->name[i] >= '0' && d->name[i] <= '9'; i++)
 				fd = fd * 10 + (d->name[i] - '0');
-			if (!i || fd == except || fd == dir || fd_has_entry(fd) || inode_of(fd) != o->ino)
+			if (!i || fd == except || fd == dir || fd_has_entry(fd) ||
+			    inode_of(fd) != o->ino)
 				continue;
 			found = adopt(fd);
 			if (found)

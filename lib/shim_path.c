@@ -53,7 +53,8 @@ bool shim_path_is_kvm(int dirfd, const char *path)
 		return false;
 	if (!strcmp(path, "/dev/kvm"))
 		return true;
-	is = len == 4 ? directory_is_dev(dirfd, "/", 1) : directory_is_dev(dirfd, path, len == 3 ? 0 : len - 4);
+	is = len == 4 ? directory_is_dev(dirfd, "/", 1)
+		      : directory_is_dev(dirfd, path, len == 3 ? 0 : len - 4);
 	errno = saved;
 	return is;
 }

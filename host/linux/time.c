@@ -57,7 +57,8 @@ void host_timer_init(struct host_timer *t, void (*fn)(struct host_timer *t))
 void host_timer_arm(struct host_timer *t, u64 expires_ns)
 {
 	WRITE_ONCE(t->expires_ns, expires_ns);
-	hrtimer_start(to_hrtimer(t), ns_to_ktime(min_t(u64, expires_ns, KTIME_MAX)), HRTIMER_MODE_ABS_HARD);
+	hrtimer_start(to_hrtimer(t), ns_to_ktime(min_t(u64, expires_ns, KTIME_MAX)),
+		      HRTIMER_MODE_ABS_HARD);
 }
 
 void host_timer_cancel_sync(struct host_timer *t)

@@ -97,7 +97,8 @@ static clock_gettime_fn vdso_lookup(const u8 *base)
 	if (!sym || !str || !hash)
 		return NULL;
 	for (i = 0; i < hash[1]; i++)	/* hash[1]: how many symbols */
-		if (sym[i].st_shndx != SHN_UNDEF && same_string(str + sym[i].st_name, "__vdso_clock_gettime"))
+		if (sym[i].st_shndx != SHN_UNDEF &&
+		    same_string(str + sym[i].st_name, "__vdso_clock_gettime"))
 			return (clock_gettime_fn)(bias + sym[i].st_value);
 	return NULL;
 }
@@ -223,7 +224,8 @@ static bool tsc_is_clock(void)
 		if (d & BIT(8))	/* invariant TSC */
 			return true;
 	}
-	return read_file("/sys/devices/system/clocksource/clocksource0/current_clocksource", name, sizeof(name)) > 0 &&
+	return read_file("/sys/devices/system/clocksource/clocksource0/current_clocksource", name,
+			 sizeof(name)) > 0 &&
 	       same_string(name, "tsc\n");
 }
 

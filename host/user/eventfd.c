@@ -196,7 +196,8 @@ static struct host_eventfd_watch **find_watch(u64 id)
 	return p;
 }
 
-int host_eventfd_watch(struct host_eventfd *e, void (*fn)(void *arg), void *arg, struct host_eventfd_watch **out)
+int host_eventfd_watch(struct host_eventfd *e, void (*fn)(void *arg), void *arg,
+		       struct host_eventfd_watch **out)
 {
 	struct host_eventfd_watch *w, **p;
 	int ret = host_service_start();

@@ -26,7 +26,8 @@ int host_fail_script(const char *script);
 /** True if the script says that this call shall fail. Any context. */
 static inline bool host_fail(enum host_fail_kind kind)
 {
-	return unlikely(__atomic_load_n(&host_fail_active, __ATOMIC_RELAXED)) && host_fail_slow(kind);
+	return unlikely(__atomic_load_n(&host_fail_active, __ATOMIC_RELAXED)) &&
+	       host_fail_slow(kind);
 }
 
 #endif

@@ -28,7 +28,8 @@ static __always_inline bool word_try(u32 *word)
 {
 	u32 zero = 0;
 
-	return __atomic_compare_exchange_n(word, &zero, 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+	return __atomic_compare_exchange_n(word, &zero, 1, false, __ATOMIC_ACQUIRE,
+					   __ATOMIC_RELAXED);
 }
 
 static __attribute__((noinline)) void word_wait(u32 *word, unsigned int tries)

@@ -29,7 +29,8 @@ static void put_string(struct line *l, const char *s, int width)
 		put_char(l, ' ');
 }
 
-static void put_number(struct line *l, u64 v, unsigned int base, bool negative, int width, bool zeros, bool prefix)
+static void put_number(struct line *l, u64 v, unsigned int base, bool negative, int width,
+		       bool zeros, bool prefix)
 {
 	char digits[24];
 	int n = 0;

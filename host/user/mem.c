@@ -126,7 +126,8 @@ static void unmap_pages(void *p, size_t size)
 #else
 static void *map_pages(size_t size)
 {
-	long p = sys6(__NR_mmap, 0, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, (u64)-1, 0);
+	long p = sys6(__NR_mmap, 0, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+		      (u64)-1, 0);
 
 	return sys_is_err(p) ? NULL : (void *)p;
 }

@@ -107,7 +107,8 @@ static void *service_main(void *arg)
 			u64 drained;
 
 			if (ev[i].data == ID_WAKE)
-				sys3(__NR_read, (u64)service.wake_fd, (u64)&drained, sizeof(drained));
+				sys3(__NR_read, (u64)service.wake_fd, (u64)&drained,
+				     sizeof(drained));
 			else if (ev[i].data != ID_TIMER)
 				host_eventfd_ready(ev[i].data);
 		}

@@ -111,8 +111,8 @@ static void default_action(int sig, const siginfo_t *info, ucontext_t *uc)
 
 	kernel_sigaction(sig, &dfl, NULL);
 	if (was_sent(info))
-		sys4(__NR_rt_tgsigqueueinfo, (u64)sys1(__NR_getpid, 0), (u64)sys1(__NR_gettid, 0), (u64)sig,
-		     (u64)info);
+		sys4(__NR_rt_tgsigqueueinfo, (u64)sys1(__NR_getpid, 0), (u64)sys1(__NR_gettid, 0),
+		     (u64)sig, (u64)info);
 	/* else the instruction faults again */
 }
 
@@ -312,8 +312,9 @@ void host_sigmask_swap(u64 newmask, u64 *oldmask)
 		n = r->nr_deferred;
 		r->nr_deferred = 0;
 		for (i = 0; i < n; i++)
-			sys4(__NR_rt_tgsigqueueinfo, (u64)sys1(__NR_getpid, 0), (u64)sys1(__NR_gettid, 0),
-			     (u64)r->deferred[i].si_signo, (u64)&r->deferred[i]);
+			sys4(__NR_rt_tgsigqueueinfo, (u64)sys1(__NR_getpid, 0),
+			     (u64)sys1(__NR_gettid, 0), (u64)r->deferred[i].si_signo,
+			     (u64)&r->deferred[i]);
 	}
 	if (oldmask)
 		*oldmask = old;

@@ -96,7 +96,8 @@ void *host_memmove(void *dst, const void *src, size_t n)
 		return host_memcpy(dst, src, n);
 	/* dst lies inside src: from the end */
 	while (n > 32) {
-		u64 a = ld8(s + n - 8), b = ld8(s + n - 16), c = ld8(s + n - 24), e = ld8(s + n - 32);
+		u64 a = ld8(s + n - 8), b = ld8(s + n - 16), c = ld8(s + n - 24),
+		    e = ld8(s + n - 32);
 
 		st8(d + n - 8, a);
 		st8(d + n - 16, b);
@@ -167,8 +168,12 @@ int host_memcmp(const void *a, const void *b, size_t n)
  * that links libanykvm.a), and the library does not export them.
  */
 #ifndef __SANITIZE_THREAD__
-void *memcpy(void *dst, const void *src, size_t n) __attribute__((visibility("hidden"), alias("host_memcpy")));
-void *memset(void *dst, int c, size_t n) __attribute__((visibility("hidden"), alias("host_memset")));
-int memcmp(const void *a, const void *b, size_t n) __attribute__((visibility("hidden"), alias("host_memcmp")));
-void *memmove(void *dst, const void *src, size_t n) __attribute__((visibility("hidden"), alias("host_memmove")));
+void *memcpy(void *dst, const void *src, size_t n)
+	__attribute__((visibility("hidden"), alias("host_memcpy")));
+void *memset(void *dst, int c, size_t n)
+	__attribute__((visibility("hidden"), alias("host_memset")));
+int memcmp(const void *a, const void *b, size_t n)
+	__attribute__((visibility("hidden"), alias("host_memcmp")));
+void *memmove(void *dst, const void *src, size_t n)
+	__attribute__((visibility("hidden"), alias("host_memmove")));
 #endif

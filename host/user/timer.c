@@ -19,7 +19,8 @@ struct node {
 	struct host_timer *child, *next, *prev;
 	u64 armed;
 };
-static_assert(sizeof(struct node) <= sizeof(((struct host_timer *)0)->impl), "node fits in host_timer");
+static_assert(sizeof(struct node) <= sizeof(((struct host_timer *)0)->impl),
+	      "node fits in host_timer");
 
 static struct {
 	struct host_spinlock lock;
