@@ -27,7 +27,8 @@ void bus_init(struct bus *bus)
 	bus->nr_ports = 1;
 }
 
-int bus_add_ports(struct bus *bus, uint64_t start, uint64_t len, const struct bus_ops *ops, void *dev)
+int bus_add_ports(struct bus *bus, uint64_t start, uint64_t len, const struct bus_ops *ops,
+		  void *dev)
 {
 	uint64_t i;
 
@@ -38,7 +39,8 @@ int bus_add_ports(struct bus *bus, uint64_t start, uint64_t len, const struct bu
 			return -EEXIST;
 	if (bus->nr_ports == BUS_MAX_REGIONS)
 		return -ENOSPC;
-	bus->ports[bus->nr_ports] = (struct bus_region){ .start = start, .len = len, .ops = ops, .dev = dev };
+	bus->ports[bus->nr_ports] =
+		(struct bus_region){ .start = start, .len = len, .ops = ops, .dev = dev };
 	memset(bus->port_map + start, bus->nr_ports, len);
 	bus->nr_ports++;
 	return 0;
@@ -77,7 +79,8 @@ static unsigned int mmio_upper(const struct bus *bus, uint64_t addr)
 	return lo;
 }
 
-int bus_add_mmio(struct bus *bus, uint64_t start, uint64_t len, const struct bus_ops *ops, void *dev)
+int bus_add_mmio(struct bus *bus, uint64_t start, uint64_t len, const struct bus_ops *ops,
+		 void *dev)
 {
 	unsigned int at = mmio_upper(bus, start);
 
@@ -122,7 +125,8 @@ static const struct bus_region *mmio_region(const struct bus *bus, uint64_t addr
 
 static bool fits(const struct bus_region *r, uint64_t offset, unsigned int size)
 {
-	return size <= r->ops->max_size && !(size & (size - 1)) && offset <= r->len && size <= r->len - offset;
+	return size <= r->ops->max_size && !(size & (size - 1)) && offset <= r->len &&
+	       size <= r->len - offset;
 }
 
 static uint64_t access_mask(unsigned int size)
@@ -144,7 +148,8 @@ uint64_t bus_port_read(struct bus *bus, uint16_t port, unsigned int size)
 		return r->ops->read(r->dev, port - r->start, size) & access_mask(size);
 	for (i = 0; i < size; i++) {
 		r = port_region(bus, port + i);
-		value |= (r->ops->read(r->dev, ((port + i) & 0xffff) - r->start, 1) & 0xff) << i * 8;
+		value |= (r->ops->read(r->dev, ((port + i) & 0xffff) - r->start, 1) & 0xff)
+			 << i * 8;
 	}
 	return value;
 }

@@ -39,8 +39,10 @@ struct bus {
 void bus_init(struct bus *bus);
 
 /** Add a region. 0; -EINVAL: empty or wraps; -EEXIST: overlaps another; -ENOSPC. */
-int bus_add_ports(struct bus *bus, uint64_t start, uint64_t len, const struct bus_ops *ops, void *dev);
-int bus_add_mmio(struct bus *bus, uint64_t start, uint64_t len, const struct bus_ops *ops, void *dev);
+int bus_add_ports(struct bus *bus, uint64_t start, uint64_t len, const struct bus_ops *ops,
+		  void *dev);
+int bus_add_mmio(struct bus *bus, uint64_t start, uint64_t len, const struct bus_ops *ops,
+		 void *dev);
 
 /** Remove the region that begins at @start. 0 or -ENOENT. */
 int bus_remove_ports(struct bus *bus, uint64_t start);

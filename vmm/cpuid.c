@@ -30,7 +30,8 @@ static unsigned int bits_for(unsigned int n)	/* smallest b with 1 << b >= n */
 	return b;
 }
 
-static unsigned int field(unsigned int reg, unsigned int value, unsigned int low, unsigned int width)
+static unsigned int field(unsigned int reg, unsigned int value, unsigned int low,
+			  unsigned int width)
 {
 	unsigned int mask = ((1u << width) - 1) << low;
 
@@ -116,7 +117,8 @@ static void adjust(struct kvm_cpuid_entry2 *e, const struct cpuid_config *cfg)
 	}
 }
 
-void cpuid_build(struct vm_cpuid *out, const struct kvm_cpuid2 *supported, const struct cpuid_config *cfg)
+void cpuid_build(struct vm_cpuid *out, const struct kvm_cpuid2 *supported,
+		 const struct cpuid_config *cfg)
 {
 	struct kvm_cpuid_entry2 timing = {
 		.function = HYPERVISOR_TIMING, .eax = cfg->tsc_khz, .ebx = APIC_BUS_KHZ,

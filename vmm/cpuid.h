@@ -22,7 +22,8 @@ struct cpuid_config {
 };
 
 /** @out: what KVM supports, made into one vCPU's view. Pure. */
-void cpuid_build(struct vm_cpuid *out, const struct kvm_cpuid2 *supported, const struct cpuid_config *cfg);
+void cpuid_build(struct vm_cpuid *out, const struct kvm_cpuid2 *supported,
+		 const struct cpuid_config *cfg);
 
 /** Width of a physical address, by leaf 0x80000008; 36 if there is none. */
 unsigned int cpuid_phys_bits(const struct kvm_cpuid2 *supported);

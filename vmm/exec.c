@@ -43,7 +43,8 @@ static int find_preload(char path[PATH_MAX], struct vmm_err *err)
 	unsigned int i;
 
 	if (n < 0)
-		return err_set(err, "exec: cannot find this program's own folder: %s", strerror(errno));
+		return err_set(err, "exec: cannot find this program's own folder: %s",
+			       strerror(errno));
 	dir[n] = '\0';
 	*(strrchr(dir, '/') + 1) = '\0';
 	for (i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
@@ -54,7 +55,9 @@ static int find_preload(char path[PATH_MAX], struct vmm_err *err)
 	if (i == sizeof(places) / sizeof(places[0]))
 		return err_set(err, "exec: " PRELOAD_NAME " is not in %s; run make, or keep it beside anykvm", dir);
 	if (strpbrk(path, " :"))
-		return err_set(err, "exec: the dynamic linker cannot preload '%s': blank or colon in the path; move it",
+		return err_set(err,
+			       "exec: the dynamic linker cannot preload '%s': blank or colon in "
+			       "the path; move it",
 			       path);
 	return 0;
 }
@@ -75,8 +78,9 @@ static int find_program(const char *name, char path[PATH_MAX])
 	}
 	for (;; dirs = end + 1) {
 		end = strchrnul(dirs, ':');
-		if (snprintf(path, PATH_MAX, "%.*s%s%s", (int)(end - dirs), dirs, end > dirs ? "/" : "./", name) <
-		    PATH_MAX && !stat(path, &st) && S_ISREG(st.st_mode)) {
+		if (snprintf(path, PATH_MAX, "%.*s%s%s", (int)(end - dirs), dirs,
+			     end > dirs ? "/" : "./", name) < PATH_MAX &&
+		    !stat(path, &st) && S_ISREG(st.st_mode)) {
 			if (!access(path, X_OK))
 				return 0;
 			saved = EACCES;
@@ -156,7 +160,8 @@ static int check_program(const char *path, unsigned int depth, struct vmm_err *e
 		err_set(err, "exec: '%s' changes privileges (setuid, setgid or capabilities), so nothing can be "
 			"preloaded; run it as the user it changes to", path);
 		status = EXIT_NOT_EXECUTABLE;
-	} else if (n > 2 && !memcmp(head.text, "#!", 2) && script_interpreter(head.text, n, interpreter)) {
+	} else if (n > 2 && !memcmp(head.text, "#!", 2) &&
+		   script_interpreter(head.text, n, interpreter)) {
 		if (depth < SCRIPT_DEPTH)
 			status = check_program(interpreter, depth + 1, err);
 	} else if (n >= (ssize_t)sizeof(head.eh) && !memcmp(head.eh.e_ident, ELFMAG, SELFMAG)) {
@@ -181,8 +186,10 @@ int exec_main(int argc, char **argv)
 	int status;
 
 	if (argc && !strcmp(argv[0], "--help")) {
-		puts("Usage: anykvm exec -- PROGRAM [arguments]\n\nRun a program with AnyKVM behind /dev/kvm.\n"
-		     "Exit status: the program's; 127 if it is not found, 126 if it cannot be run with AnyKVM.");
+		puts("Usage: anykvm exec -- PROGRAM [arguments]\n\nRun a program with AnyKVM "
+		     "behind /dev/kvm.\n"
+		     "Exit status: the program's; 127 if it is not found, 126 if it cannot be run "
+		     "with AnyKVM.");
 		return 0;
 	}
 	if (argc && !strcmp(argv[0], "--")) {
@@ -198,7 +205,8 @@ int exec_main(int argc, char **argv)
 	}
 	if (find_program(argv[0], program)) {
 		status = errno == EACCES ? EXIT_NOT_EXECUTABLE : EXIT_NOT_FOUND;
-		err_set(&err, "exec: '%s': %s", argv[0], errno == ENOENT ? "not found" : strerror(errno));
+		err_set(&err, "exec: '%s': %s", argv[0],
+			errno == ENOENT ? "not found" : strerror(errno));
 		return refuse(&err, status);
 	}
 	status = check_program(program, 0, &err);

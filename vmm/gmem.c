@@ -17,7 +17,8 @@
 
 static void slot_add(struct gmem *g, uint64_t gpa, uint64_t end, uint64_t offset)
 {
-	g->slots[g->nr_slots++] = (struct gmem_slot){ .gpa = gpa, .len = end - gpa, .offset = offset };
+	g->slots[g->nr_slots++] =
+		(struct gmem_slot){ .gpa = gpa, .len = end - gpa, .offset = offset };
 }
 
 void gmem_layout(struct gmem *g, uint64_t size)
@@ -40,10 +41,13 @@ int gmem_create(struct gmem *g, uint64_t size, struct vmm_err *err)
 	/* The kernel would hand out any amount; the guest would then die of it, or the host's OOM
 	 * killer strike. */
 	if (size / 4 > host)
-		return err_set(err, "-m: %llu MiB is more than four times this host's memory (%llu MiB); give less",
+		return err_set(err,
+			       "-m: %llu MiB is more than four times this host's memory (%llu "
+			       "MiB); give less",
 			       (unsigned long long)(size >> 20), (unsigned long long)(host >> 20));
 	gmem_layout(g, size);
-	p = mmap(NULL, size + HUGE_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	p = mmap(NULL, size + HUGE_PAGE, PROT_READ | PROT_WRITE,
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (p == MAP_FAILED)
 		return err_set(err, "cannot reserve %llu MiB for the guest: %s; give less with -m",
 			       (unsigned long long)(size >> 20), strerror(errno));

@@ -62,18 +62,22 @@ static void describe_device(const struct host_cpu *cpu, char *text, size_t size)
 	}
 	version = calls->ioctl(fd, KVM_GET_API_VERSION, 0);
 	if (version != KVM_API_VERSION) {
-		snprintf(text, size, "there, but not KVM (it has no API version %d)", KVM_API_VERSION);
+		snprintf(text, size, "there, but not KVM (it has no API version %d)",
+			 KVM_API_VERSION);
 		goto out;
 	}
 	vm = calls->ioctl(fd, KVM_CREATE_VM, 0);
 	if (vm < 0)
-		snprintf(text, size, "KVM, API version %d, but it cannot create a VM: %s", version, strerror(-vm));
+		snprintf(text, size, "KVM, API version %d, but it cannot create a VM: %s", version,
+			 strerror(-vm));
 	else if (!cpu->vmx && !cpu->svm)
-		snprintf(text, size, "answers as KVM, API version %d, but no VT-x or AMD-V stands behind it: not usable",
+		snprintf(text, size,
+			 "answers as KVM, API version %d, but no VT-x or AMD-V stands behind it: "
+			 "not usable",
 			 version);
 	else
-		snprintf(text, size, "the kernel's KVM, API version %d, on %s (use it by --kvm %s)", version,
-			 cpu->vmx ? "VT-x" : "AMD-V", KVM_DEVICE);
+		snprintf(text, size, "the kernel's KVM, API version %d, on %s (use it by --kvm %s)",
+			 version, cpu->vmx ? "VT-x" : "AMD-V", KVM_DEVICE);
 	if (vm >= 0)
 		calls->close(vm);
 out:

@@ -53,7 +53,8 @@ void loop_destroy(struct loop *loop)
 	close(loop->epoll_fd);
 }
 
-int loop_add(struct loop *loop, struct loop_source *src, int fd, void (*ready)(void *), void *opaque)
+int loop_add(struct loop *loop, struct loop_source *src, int fd, void (*ready)(void *),
+	     void *opaque)
 {
 	struct epoll_event ev = { .events = EPOLLIN, .data.ptr = src };
 

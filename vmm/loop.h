@@ -35,7 +35,8 @@ int loop_init(struct loop *loop);
 void loop_destroy(struct loop *loop);
 
 /** Watch @fd for input. 0; -EPERM: it cannot be watched (a regular file, always ready); -errno. */
-int loop_add(struct loop *loop, struct loop_source *src, int fd, void (*ready)(void *), void *opaque);
+int loop_add(struct loop *loop, struct loop_source *src, int fd, void (*ready)(void *),
+	     void *opaque);
 /** Stop watching, watch again. */
 void loop_enable(struct loop *loop, struct loop_source *src, bool on);
 void loop_remove(struct loop *loop, struct loop_source *src);

@@ -93,9 +93,13 @@ static int parse_memory(struct options *o, const char *name, const char *value, 
 	uint64_t bytes;
 
 	if (options_parse_size(size, &bytes))
-		return err_set(err, "-m %s: not a memory size; give for example -m 512 (MiB) or -m 2G", value);
+		return err_set(err,
+			       "-m %s: not a memory size; give for example -m 512 (MiB) or -m 2G",
+			       value);
 	if (bytes < OPT_MIN_MEMORY)
-		return err_set(err, "-m %s: too little memory; 1M is the least, Linux wants 128M and more", value);
+		return err_set(
+			err, "-m %s: too little memory; 1M is the least, Linux wants 128M and more",
+			value);
 	if (bytes > OPT_MAX_MEMORY)
 		return err_set(err, "-m %s: too much memory; 64T is the most", value);
 	if (bytes % 4096)
@@ -111,14 +115,18 @@ static int parse_smp(struct options *o, const char *name, const char *value, str
 	char *end;
 
 	if (!isdigit((unsigned char)*count))
-		return err_set(err, "-smp %s: not a number of CPUs; give for example -smp 2", value);
+		return err_set(err, "-smp %s: not a number of CPUs; give for example -smp 2",
+			       value);
 	errno = 0;
 	n = strtoul(count, &end, 10);
 	if (*end == ',')
-		return err_set(err, "-smp %s: only the number of CPUs can be set (one socket, one thread per core)",
+		return err_set(err,
+			       "-smp %s: only the number of CPUs can be set (one socket, one "
+			       "thread per core)",
 			       value);
 	if (*end)
-		return err_set(err, "-smp %s: not a number of CPUs; give for example -smp 2", value);
+		return err_set(err, "-smp %s: not a number of CPUs; give for example -smp 2",
+			       value);
 	if (errno || n < 1 || n > OPT_MAX_CPUS)
 		return err_set(err, "-smp %s: must be 1 to %d", value, OPT_MAX_CPUS);
 	o->cpus = n;
@@ -133,14 +141,16 @@ static int parse_cpu(struct options *o, const char *name, const char *value, str
 	size_t len;
 
 	if (p - value != 4 || strncmp(value, "host", 4))
-		return err_set(err, "-cpu %s: only 'host' is known, with kvm=on or kvm=off behind a comma", value);
+		return err_set(
+			err, "-cpu %s: only 'host' is known, with kvm=on or kvm=off behind a comma",
+			value);
 	while (*p == ',') {
 		p++;
 		len = strcspn(p, ",");
 		flag = property(p, "kvm");
 		if (!flag)
-			return err_set(err, "-cpu %s: unknown property '%.*s'; kvm=on|off is known", value,
-				       (int)len, p);
+			return err_set(err, "-cpu %s: unknown property '%.*s'; kvm=on|off is known",
+				       value, (int)len, p);
 		len -= flag - p;
 		if (len == 2 && !strncmp(flag, "on", 2))
 			hide = false;
@@ -154,7 +164,8 @@ static int parse_cpu(struct options *o, const char *name, const char *value, str
 	return 0;
 }
 
-static int parse_machine(struct options *o, const char *name, const char *value, struct vmm_err *err)
+static int parse_machine(struct options *o, const char *name, const char *value,
+			 struct vmm_err *err)
 {
 	const char *p = value + strcspn(value, ",");
 	const char *type = property(value, "type") ?: value;
@@ -168,8 +179,8 @@ static int parse_machine(struct options *o, const char *name, const char *value,
 		len = strcspn(p, ",");
 		accel = property(p, "accel");
 		if (!accel || len != strlen("accel=kvm") || strncmp(accel, "kvm", 3))
-			return err_set(err, "-%s %s: unknown property '%.*s'; accel=kvm is known", name, value,
-				       (int)len, p);
+			return err_set(err, "-%s %s: unknown property '%.*s'; accel=kvm is known",
+				       name, value, (int)len, p);
 		p += len;
 	}
 	return 0;
@@ -189,7 +200,9 @@ static int parse_serial(struct options *o, const char *name, const char *value, 
 static int parse_none(struct options *o, const char *name, const char *value, struct vmm_err *err)
 {
 	if (strcmp(value, "none"))
-		return err_set(err, "-%s %s: only 'none' is known; the machine has a serial console", name, value);
+		return err_set(err,
+			       "-%s %s: only 'none' is known; the machine has a serial console",
+			       name, value);
 	return 0;
 }
 
@@ -200,13 +213,15 @@ static int parse_accel(struct options *o, const char *name, const char *value, s
 	return 0;
 }
 
-static int parse_no_reboot(struct options *o, const char *name, const char *value, struct vmm_err *err)
+static int parse_no_reboot(struct options *o, const char *name, const char *value,
+			   struct vmm_err *err)
 {
 	o->no_reboot = true;
 	return 0;
 }
 
-static int parse_nothing(struct options *o, const char *name, const char *value, struct vmm_err *err)
+static int parse_nothing(struct options *o, const char *name, const char *value,
+			 struct vmm_err *err)
 {
 	return 0;
 }
@@ -246,7 +261,9 @@ int options_parse(struct options *o, int argc, char **argv, struct vmm_err *err)
 	};
 	for (i = 0; i < argc; i++) {
 		if (argv[i][0] != '-' || !argv[i][1])
-			return err_set(err, "run: '%s' is not an option; a kernel is given by -kernel", argv[i]);
+			return err_set(err,
+				       "run: '%s' is not an option; a kernel is given by -kernel",
+				       argv[i]);
 		name = argv[i] + (argv[i][1] == '-' ? 2 : 1);
 		if (!strcmp(name, "help") || !strcmp(name, "h"))
 			return 1;
@@ -254,7 +271,8 @@ int options_parse(struct options *o, int argc, char **argv, struct vmm_err *err)
 			if (!strcmp(name, options[k].name))
 				break;
 		if (k == sizeof(options) / sizeof(options[0]))
-			return err_set(err, "run: unknown option '%s'; see anykvm run --help", argv[i]);
+			return err_set(err, "run: unknown option '%s'; see anykvm run --help",
+				       argv[i]);
 		opt = &options[k];
 		value = NULL;
 		if (opt->has_value) {

@@ -45,7 +45,8 @@ static int save_msrs(struct vcpu *vcpu, struct vm_msrs *msrs, struct vmm_err *er
 	unsigned int i;
 	int ret;
 
-	ret = vcpu->vm->calls->ioctl(vcpu->vm->kvm_fd, KVM_GET_MSR_INDEX_LIST, (unsigned long)&list);
+	ret = vcpu->vm->calls->ioctl(vcpu->vm->kvm_fd, KVM_GET_MSR_INDEX_LIST,
+				     (unsigned long)&list);
 	if (ret < 0)
 		return err_set(err, "KVM_GET_MSR_INDEX_LIST: %s", strerror(-ret));
 	msrs->hdr.nmsrs = 0;
@@ -55,7 +56,8 @@ static int save_msrs(struct vcpu *vcpu, struct vm_msrs *msrs, struct vmm_err *er
 		if (list.indices[i] == MSR_TSC)
 			continue;
 		one.entry = (struct kvm_msr_entry){ .index = list.indices[i] };
-		if (vcpu_ioctl(vcpu, KVM_GET_MSRS, &one) == 1 && vcpu_ioctl(vcpu, KVM_SET_MSRS, &one) == 1)
+		if (vcpu_ioctl(vcpu, KVM_GET_MSRS, &one) == 1 &&
+		    vcpu_ioctl(vcpu, KVM_SET_MSRS, &one) == 1)
 			msrs->entries[msrs->hdr.nmsrs++] = one.entry;
 	}
 	return 0;
@@ -69,7 +71,8 @@ int vcpu_state_save(struct vcpu *vcpu, struct vcpu_state *state, struct vmm_err 
 	for (i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
 		ret = vcpu_ioctl(vcpu, steps[i].get, (char *)state + steps[i].offset);
 		if (ret < 0)
-			return err_set(err, "vCPU %u: KVM_GET_%s: %s", vcpu->index, steps[i].what, strerror(-ret));
+			return err_set(err, "vCPU %u: KVM_GET_%s: %s", vcpu->index, steps[i].what,
+				       strerror(-ret));
 	}
 	return save_msrs(vcpu, &state->msrs, err);
 }
@@ -82,7 +85,8 @@ int vcpu_state_restore(struct vcpu *vcpu, const struct vcpu_state *state, struct
 	for (i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
 		ret = vcpu_ioctl(vcpu, steps[i].set, (const char *)state + steps[i].offset);
 		if (ret < 0)
-			return err_set(err, "vCPU %u: KVM_SET_%s: %s", vcpu->index, steps[i].what, strerror(-ret));
+			return err_set(err, "vCPU %u: KVM_SET_%s: %s", vcpu->index, steps[i].what,
+				       strerror(-ret));
 	}
 	ret = vcpu_ioctl(vcpu, KVM_SET_MSRS, &state->msrs);
 	if (ret != (int)state->msrs.hdr.nmsrs)

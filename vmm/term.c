@@ -62,7 +62,8 @@ static void crashed(int sig)
 static void catch_crashes(void)
 {
 	static const int signals[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT };
-	struct sigaction sa = { .sa_handler = crashed, .sa_flags = SA_RESETHAND | SA_ONSTACK | SA_NODEFER };
+	struct sigaction sa = { .sa_handler = crashed,
+				.sa_flags = SA_RESETHAND | SA_ONSTACK | SA_NODEFER };
 	unsigned int i;
 
 	for (i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)

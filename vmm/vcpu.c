@@ -103,12 +103,13 @@ static int set_lints(struct vcpu *vcpu, struct vmm_err *err)
 		ret = vcpu_ioctl(vcpu, KVM_SET_LAPIC, &lapic);
 	}
 	if (ret < 0)
-		return err_set(err, "vCPU %u: cannot set up its APIC: %s", vcpu->index, strerror(-ret));
+		return err_set(err, "vCPU %u: cannot set up its APIC: %s", vcpu->index,
+			       strerror(-ret));
 	return 0;
 }
 
-int vcpu_create(struct vcpu *vcpu, struct vm *vm, unsigned int index, const struct kvm_cpuid2 *supported,
-		struct vmm_err *err)
+int vcpu_create(struct vcpu *vcpu, struct vm *vm, unsigned int index,
+		const struct kvm_cpuid2 *supported, struct vmm_err *err)
 {
 	vcpu->vm = vm;
 	vcpu->index = index;
@@ -145,8 +146,10 @@ void vcpu_destroy(struct vcpu *vcpu)
 
 static void dump_segment(char **p, char *end, const char *name, const struct kvm_segment *s)
 {
-	*p += snprintf(*p, end - *p, "%s %04x base %016llx limit %08x type %x s%u dpl%u p%u l%u db%u g%u\n", name,
-		       s->selector, s->base, s->limit, s->type, s->s, s->dpl, s->present, s->l, s->db, s->g);
+	*p += snprintf(*p, end - *p,
+		       "%s %04x base %016llx limit %08x type %x s%u dpl%u p%u l%u db%u g%u\n", name,
+		       s->selector, s->base, s->limit, s->type, s->s, s->dpl, s->present, s->l,
+		       s->db, s->g);
 }
 
 /* The vCPU's registers as text; @buf holds VM_DUMP_SIZE bytes. */
@@ -159,11 +162,16 @@ static void dump(struct vcpu *vcpu, char *buf)
 	*buf = '\0';
 	if (vcpu_ioctl(vcpu, KVM_GET_REGS, &r) < 0 || vcpu_ioctl(vcpu, KVM_GET_SREGS, &s) < 0)
 		return;
-	p += snprintf(p, end - p, "vCPU %u: rip %016llx rflags %08llx\n", vcpu->index, r.rip, r.rflags);
-	p += snprintf(p, end - p, "rax %016llx rbx %016llx rcx %016llx rdx %016llx\n", r.rax, r.rbx, r.rcx, r.rdx);
-	p += snprintf(p, end - p, "rsi %016llx rdi %016llx rbp %016llx rsp %016llx\n", r.rsi, r.rdi, r.rbp, r.rsp);
-	p += snprintf(p, end - p, "r8  %016llx r9  %016llx r10 %016llx r11 %016llx\n", r.r8, r.r9, r.r10, r.r11);
-	p += snprintf(p, end - p, "r12 %016llx r13 %016llx r14 %016llx r15 %016llx\n", r.r12, r.r13, r.r14, r.r15);
+	p += snprintf(p, end - p, "vCPU %u: rip %016llx rflags %08llx\n", vcpu->index, r.rip,
+		      r.rflags);
+	p += snprintf(p, end - p, "rax %016llx rbx %016llx rcx %016llx rdx %016llx\n", r.rax, r.rbx,
+		      r.rcx, r.rdx);
+	p += snprintf(p, end - p, "rsi %016llx rdi %016llx rbp %016llx rsp %016llx\n", r.rsi, r.rdi,
+		      r.rbp, r.rsp);
+	p += snprintf(p, end - p, "r8  %016llx r9  %016llx r10 %016llx r11 %016llx\n", r.r8, r.r9,
+		      r.r10, r.r11);
+	p += snprintf(p, end - p, "r12 %016llx r13 %016llx r14 %016llx r15 %016llx\n", r.r12, r.r13,
+		      r.r14, r.r15);
 	dump_segment(&p, end, "cs ", &s.cs);
 	dump_segment(&p, end, "ss ", &s.ss);
 	dump_segment(&p, end, "ds ", &s.ds);
@@ -171,10 +179,10 @@ static void dump(struct vcpu *vcpu, char *buf)
 	dump_segment(&p, end, "fs ", &s.fs);
 	dump_segment(&p, end, "gs ", &s.gs);
 	dump_segment(&p, end, "tr ", &s.tr);
-	p += snprintf(p, end - p, "gdt %016llx %04x idt %016llx %04x\n", s.gdt.base, s.gdt.limit, s.idt.base,
-		      s.idt.limit);
-	snprintf(p, end - p, "cr0 %08llx cr2 %016llx cr3 %016llx cr4 %08llx efer %llx\n", s.cr0, s.cr2, s.cr3, s.cr4,
-		 s.efer);
+	p += snprintf(p, end - p, "gdt %016llx %04x idt %016llx %04x\n", s.gdt.base, s.gdt.limit,
+		      s.idt.base, s.idt.limit);
+	snprintf(p, end - p, "cr0 %08llx cr2 %016llx cr3 %016llx cr4 %08llx efer %llx\n", s.cr0,
+		 s.cr2, s.cr3, s.cr4, s.efer);
 }
 
 static void fail(struct vcpu *vcpu, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -264,18 +272,22 @@ static void exit_internal_error(struct vcpu *vcpu)
 	if (suberror == KVM_INTERNAL_ERROR_EMULATION && run->internal.ndata >= 4 &&
 	    (run->emulation_failure.flags & KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES))
 		for (i = 0; i < run->emulation_failure.insn_size && i < 15; i++)
-			n += snprintf(bytes + n, sizeof(bytes) - n, " %02x", run->emulation_failure.insn_bytes[i]);
-	fail(vcpu, "KVM internal error %u: %s%s%s", suberror, name ?: "no name known", n ? ", bytes" : "", bytes);
+			n += snprintf(bytes + n, sizeof(bytes) - n, " %02x",
+				      run->emulation_failure.insn_bytes[i]);
+	fail(vcpu, "KVM internal error %u: %s%s%s", suberror, name ?: "no name known",
+	     n ? ", bytes" : "", bytes);
 }
 
 static void exit_unknown(struct vcpu *vcpu)
 {
-	fail(vcpu, "KVM reports a hardware exit it does not know (%#llx)", vcpu->run->hw.hardware_exit_reason);
+	fail(vcpu, "KVM reports a hardware exit it does not know (%#llx)",
+	     vcpu->run->hw.hardware_exit_reason);
 }
 
 static void exit_exception(struct vcpu *vcpu)
 {
-	fail(vcpu, "KVM handed out exception %u (error code %#x)", vcpu->run->ex.exception, vcpu->run->ex.error_code);
+	fail(vcpu, "KVM handed out exception %u (error code %#x)", vcpu->run->ex.exception,
+	     vcpu->run->ex.error_code);
 }
 
 static void exit_debug(struct vcpu *vcpu)
@@ -293,7 +305,8 @@ static void exit_system_event(struct vcpu *vcpu)
 		vm_request(vcpu->vm, VM_RESET);
 		break;
 	default:
-		fail(vcpu, "the guest reports a crash (system event %u)", vcpu->run->system_event.type);
+		fail(vcpu, "the guest reports a crash (system event %u)",
+		     vcpu->run->system_event.type);
 		break;
 	}
 }

@@ -76,13 +76,16 @@ static int kvm_open(struct vm *vm, struct vmm_err *err)
 
 	vm->kvm_fd = vm->calls->open(path);
 	if (vm->kvm_fd < 0 && path)
-		return err_set(err, "--kvm %s: %s; run without --kvm to use AnyKVM itself", path, strerror(-vm->kvm_fd));
+		return err_set(err, "--kvm %s: %s; run without --kvm to use AnyKVM itself", path,
+			       strerror(-vm->kvm_fd));
 	if (vm->kvm_fd < 0)
-		return err_set(err, "AnyKVM cannot run here: %s; see anykvm info", strerror(-vm->kvm_fd));
+		return err_set(err, "AnyKVM cannot run here: %s; see anykvm info",
+			       strerror(-vm->kvm_fd));
 	version = vm->calls->ioctl(vm->kvm_fd, KVM_GET_API_VERSION, 0);
 	if (version != KVM_API_VERSION) {
 		vm->calls->close(vm->kvm_fd);
-		return err_set(err, "--kvm %s: not KVM (no API version %d)", path ?: "", KVM_API_VERSION);
+		return err_set(err, "--kvm %s: not KVM (no API version %d)", path ?: "",
+			       KVM_API_VERSION);
 	}
 	return 0;
 }
@@ -100,9 +103,11 @@ static int check_limits(struct vm *vm, const struct kvm_cpuid2 *cpuid, struct vm
 	unsigned int bits = cpuid_phys_bits(cpuid);
 
 	if (!extension(vm, KVM_CAP_IRQCHIP) || !extension(vm, KVM_CAP_PIT2))
-		return err_set(err, "this KVM has no interrupt controllers (KVM_CAP_IRQCHIP); the machine needs them");
+		return err_set(err, "this KVM has no interrupt controllers (KVM_CAP_IRQCHIP); the "
+				    "machine needs them");
 	if (vm->opt->cpus > max_cpus)
-		return err_set(err, "-smp %u: this KVM takes at most %u CPUs", vm->opt->cpus, max_cpus);
+		return err_set(err, "-smp %u: this KVM takes at most %u CPUs", vm->opt->cpus,
+			       max_cpus);
 	if (vm->mem.high_end > 1ull << bits)
 		return err_set(err, "-m: the memory would end beyond the CPU's %u-bit physical addresses; give less", bits);
 	return 0;
@@ -124,7 +129,8 @@ static int add_memory(struct vm *vm, struct vmm_err *err)
 		ret = vm_ioctl(vm, KVM_SET_USER_MEMORY_REGION, &r);
 		if (ret < 0)
 			return err_set(err, "KVM refuses %llu MiB of memory at %#llx: %s",
-				       (unsigned long long)(s->len >> 20), (unsigned long long)s->gpa, strerror(-ret));
+				       (unsigned long long)(s->len >> 20),
+				       (unsigned long long)s->gpa, strerror(-ret));
 	}
 	return 0;
 }
@@ -133,7 +139,8 @@ static int add_memory(struct vm *vm, struct vmm_err *err)
 static int create_chips(struct vm *vm, struct vmm_err *err)
 {
 	struct kvm_pit_config pit = { .flags = KVM_PIT_SPEAKER_DUMMY };
-	struct kvm_enable_cap x2apic = { .cap = KVM_CAP_X2APIC_API, .args = { KVM_X2APIC_API_USE_32BIT_IDS } };
+	struct kvm_enable_cap x2apic = { .cap = KVM_CAP_X2APIC_API,
+					 .args = { KVM_X2APIC_API_USE_32BIT_IDS } };
 	uint64_t identity_map = KVM_IDENTITY_MAP;
 	int ret = 0;
 
@@ -142,7 +149,8 @@ static int create_chips(struct vm *vm, struct vmm_err *err)
 	if (ret >= 0 && extension(vm, KVM_CAP_SET_TSS_ADDR))
 		ret = vm->calls->ioctl(vm->vm_fd, KVM_SET_TSS_ADDR, KVM_TSS);
 	if (ret < 0)
-		return err_set(err, "KVM refuses the place of its helper pages: %s", strerror(-ret));
+		return err_set(err, "KVM refuses the place of its helper pages: %s",
+			       strerror(-ret));
 	ret = vm_ioctl(vm, KVM_CREATE_IRQCHIP, NULL);
 	if (ret < 0)
 		return err_set(err, "KVM_CREATE_IRQCHIP: %s", strerror(-ret));
@@ -152,7 +160,9 @@ static int create_chips(struct vm *vm, struct vmm_err *err)
 	if (vm->opt->cpus > 255) {
 		ret = vm_ioctl(vm, KVM_ENABLE_CAP, &x2apic);
 		if (ret < 0)
-			return err_set(err, "-smp %u: this KVM has no APIC ids above 254 (%s); give at most 255",
+			return err_set(err,
+				       "-smp %u: this KVM has no APIC ids above 254 (%s); give at "
+				       "most 255",
 				       vm->opt->cpus, strerror(-ret));
 	}
 	return vm_irqchips_save(vm, err);
@@ -418,7 +428,8 @@ static int run_to_end(struct vm *vm, struct signals *signals)
 	if (vm->failed) {
 		report_failure(vm);
 	} else if (signals->fatal) {
-		fprintf(stderr, "anykvm: ended by signal %d (%s)\n", signals->fatal, strsignal(signals->fatal));
+		fprintf(stderr, "anykvm: ended by signal %d (%s)\n", signals->fatal,
+			strsignal(signals->fatal));
 		vm->exit_status = 128 + signals->fatal;
 	}
 	return vm->exit_status;

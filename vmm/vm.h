@@ -122,8 +122,8 @@ static inline int vcpu_ioctl(const struct vcpu *vcpu, unsigned long request, con
 /* vcpu.c */
 
 /** Create vCPU @index with its CPUID and power-on state. 0, or -1 with *err set. */
-int vcpu_create(struct vcpu *vcpu, struct vm *vm, unsigned int index, const struct kvm_cpuid2 *supported,
-		struct vmm_err *err);
+int vcpu_create(struct vcpu *vcpu, struct vm *vm, unsigned int index,
+		const struct kvm_cpuid2 *supported, struct vmm_err *err);
 void vcpu_destroy(struct vcpu *vcpu);
 /** Start its thread. 0 or a positive errno. */
 int vcpu_start(struct vcpu *vcpu);

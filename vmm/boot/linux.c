@@ -64,10 +64,12 @@ static int open_file(const char *path, const char *what, uint64_t *size, struct 
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 
 	if (fd < 0)
-		return err_set(err, "%s '%s': %s; check the path after -%s", what, path, strerror(errno), what);
+		return err_set(err, "%s '%s': %s; check the path after -%s", what, path,
+			       strerror(errno), what);
 	if (fstat(fd, &st) || !S_ISREG(st.st_mode)) {
 		close(fd);
-		return err_set(err, "%s '%s': not a regular file; check the path after -%s", what, path, what);
+		return err_set(err, "%s '%s': not a regular file; check the path after -%s", what,
+			       path, what);
 	}
 	*size = st.st_size;
 	return fd;
@@ -98,12 +100,15 @@ static int check_kernel(struct linux_boot *lb, uint64_t file_size, struct vmm_er
 	if (lb->hdr.boot_flag != BOOT_FLAG || lb->hdr.header != HDRS_MAGIC)
 		return not_bzimage(path, head, n, err);
 	if (n < (ssize_t)sizeof(head))
-		return err_set(err, "kernel '%s': truncated inside its header (%llu bytes); copy it again", path,
-			       (unsigned long long)file_size);
+		return err_set(
+			err, "kernel '%s': truncated inside its header (%llu bytes); copy it again",
+			path, (unsigned long long)file_size);
 	if (lb->hdr.version < PROTOCOL_64BIT || !(lb->hdr.xloadflags & XLF_KERNEL_64) ||
 	    !(lb->hdr.loadflags & LOADED_HIGH))
-		return err_set(err, "kernel '%s': no 64-bit entry point (boot protocol %u.%02u); "
-			       "give an x86-64 kernel, 3.8 or later", path, lb->hdr.version >> 8, lb->hdr.version & 0xff);
+		return err_set(err,
+			       "kernel '%s': no 64-bit entry point (boot protocol %u.%02u); "
+			       "give an x86-64 kernel, 3.8 or later",
+			       path, lb->hdr.version >> 8, lb->hdr.version & 0xff);
 	setup_sectors = lb->hdr.setup_sects ?: 4;
 	lb->code_offset = (setup_sectors + 1) * SECTOR;
 	lb->code_size = lb->hdr.syssize * 16ull;
@@ -116,8 +121,9 @@ static int check_kernel(struct linux_boot *lb, uint64_t file_size, struct vmm_er
 		lb->code_size = file_size - lb->code_offset;
 	if (lb->code_size <= ENTRY_64 || lb->hdr.init_size < lb->code_size ||
 	    lb->hdr.kernel_alignment & (lb->hdr.kernel_alignment - 1))
-		return err_set(err, "kernel '%s': damaged header (size %llu, needs %u); copy it again", path,
-			       (unsigned long long)lb->code_size, lb->hdr.init_size);
+		return err_set(err,
+			       "kernel '%s': damaged header (size %llu, needs %u); copy it again",
+			       path, (unsigned long long)lb->code_size, lb->hdr.init_size);
 	return 0;
 }
 
@@ -136,8 +142,8 @@ int linux_open(struct linux_boot *lb, const char *kernel, const char *initrd, co
 		goto err_close;
 	size = strlen(cmdline);
 	if (size >= CMDLINE_MAX || size > lb->hdr.cmdline_size) {
-		err_set(err, "-append: %llu characters; this kernel takes %u", (unsigned long long)size,
-			lb->hdr.cmdline_size);
+		err_set(err, "-append: %llu characters; this kernel takes %u",
+			(unsigned long long)size, lb->hdr.cmdline_size);
 		goto err_close;
 	}
 	if (initrd) {
@@ -174,8 +180,9 @@ int linux_place(struct linux_boot *lb, uint64_t low_end, struct vmm_err *err)
 	lb->code_addr = lb->hdr.pref_address;
 	kernel_end = lb->code_addr + lb->hdr.init_size;
 	if (lb->code_addr < TABLES_END || lb->code_addr >> 32)
-		return err_set(err, "kernel '%s': damaged header (load address %#llx); copy it again", lb->kernel_path,
-			       (unsigned long long)lb->code_addr);
+		return err_set(err,
+			       "kernel '%s': damaged header (load address %#llx); copy it again",
+			       lb->kernel_path, (unsigned long long)lb->code_addr);
 	if (kernel_end > low_end)
 		return err_set(err, "kernel '%s' needs %llu MiB of memory, the VM has %llu; give more with -m",
 			       lb->kernel_path, MIB(kernel_end), (unsigned long long)(low_end >> 20));
@@ -201,7 +208,8 @@ static int write_tables(const struct gmem *g)
 	unsigned int i;
 	int ret;
 
-	static_assert(CMDLINE_ADDR + CMDLINE_MAX < EBDA_START, "the command line ends below the EBDA");
+	static_assert(CMDLINE_ADDR + CMDLINE_MAX < EBDA_START,
+		      "the command line ends below the EBDA");
 	ret = gmem_write(g, GDT_ADDR, gdt, sizeof(gdt));
 	entry = PDPT_ADDR | PTE_PRESENT | PTE_WRITE;
 	ret = ret ?: gmem_write(g, PML4_ADDR, &entry, sizeof(entry));
@@ -217,8 +225,8 @@ static int write_tables(const struct gmem *g)
 	return 0;
 }
 
-static int load_file(const struct gmem *g, uint64_t gpa, int fd, uint64_t offset, uint64_t len, const char *what,
-		     const char *path, struct vmm_err *err)
+static int load_file(const struct gmem *g, uint64_t gpa, int fd, uint64_t offset, uint64_t len,
+		     const char *what, const char *path, struct vmm_err *err)
 {
 	int ret = gmem_load(g, gpa, fd, offset, len);
 
@@ -228,15 +236,17 @@ static int load_file(const struct gmem *g, uint64_t gpa, int fd, uint64_t offset
 	return 0;
 }
 
-int linux_load(const struct linux_boot *lb, const struct gmem *g, uint64_t rsdp, struct vmm_err *err)
+int linux_load(const struct linux_boot *lb, const struct gmem *g, uint64_t rsdp,
+	       struct vmm_err *err)
 {
 	struct boot_params *zp = gmem_at(g, ZERO_PAGE_ADDR, sizeof(*zp));
 	int ret;
 
-	if (load_file(g, lb->code_addr, lb->kernel_fd, lb->code_offset, lb->code_size, "kernel", lb->kernel_path, err))
+	if (load_file(g, lb->code_addr, lb->kernel_fd, lb->code_offset, lb->code_size, "kernel",
+		      lb->kernel_path, err))
 		return -1;
-	if (lb->initrd_size && load_file(g, lb->initrd_addr, lb->initrd_fd, 0, lb->initrd_size, "initrd",
-					 lb->initrd_path, err))
+	if (lb->initrd_size && load_file(g, lb->initrd_addr, lb->initrd_fd, 0, lb->initrd_size,
+					 "initrd", lb->initrd_path, err))
 		return -1;
 	ret = write_tables(g);
 	ret = ret ?: gmem_write(g, CMDLINE_ADDR, lb->cmdline, strlen(lb->cmdline) + 1);

@@ -41,7 +41,8 @@ int linux_place(struct linux_boot *lb, uint64_t low_end, struct vmm_err *err);
  * Write kernel, initrd, command line, zero page, page tables and GDT. @rsdp: where the ACPI tables
  * begin.
  */
-int linux_load(const struct linux_boot *lb, const struct gmem *g, uint64_t rsdp, struct vmm_err *err);
+int linux_load(const struct linux_boot *lb, const struct gmem *g, uint64_t rsdp,
+	       struct vmm_err *err);
 
 /** Put the entry state into registers that hold the state after reset. */
 void linux_entry(const struct linux_boot *lb, struct kvm_regs *regs, struct kvm_sregs *sregs);

@@ -165,9 +165,13 @@ static void control_write(void *dev, uint64_t offset, uint64_t value, unsigned i
 }
 
 const struct bus_ops i8042_data_ops = { .read = data_read, .write = data_write, .max_size = 1 };
-const struct bus_ops i8042_status_ops = { .read = status_read, .write = status_write, .max_size = 1 };
+const struct bus_ops i8042_status_ops = { .read = status_read,
+					  .write = status_write,
+					  .max_size = 1 };
 const struct bus_ops reset_fast_ops = { .read = fast_read, .write = fast_write, .max_size = 1 };
-const struct bus_ops reset_control_ops = { .read = control_read, .write = control_write, .max_size = 1 };
+const struct bus_ops reset_control_ops = { .read = control_read,
+					   .write = control_write,
+					   .max_size = 1 };
 
 void i8042_init(struct i8042 *kbc, const struct reset_line *line)
 {

@@ -40,7 +40,8 @@ static void pm_update(struct pm *pm)
 		pm->sts |= STS_TMR;
 	}
 	if (pm->en & STS_TMR)
-		when = pm->start_ns + ((carries + 1) << CARRY_BIT) / PM_TMR_HZ * NSEC_PER_SEC + NSEC_PER_SEC;
+		when = pm->start_ns + ((carries + 1) << CARRY_BIT) / PM_TMR_HZ * NSEC_PER_SEC +
+		       NSEC_PER_SEC;
 	pm->host.timer(pm->host.opaque, when);
 	level = !!(pm->sts & pm->en);
 	if (level != pm->sci_level) {

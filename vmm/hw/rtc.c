@@ -182,7 +182,8 @@ static void account(struct rtc *rtc)
 	} else if (now != (int64_t)rtc->second) {
 		rtc->cmos[REG_C] |= C_UF;
 		distance = alarm_distance(rtc, rtc->second);
-		if (distance && now > (int64_t)rtc->second && now - (int64_t)rtc->second >= distance)
+		if (distance && now > (int64_t)rtc->second &&
+		    now - (int64_t)rtc->second >= distance)
 			rtc->cmos[REG_C] |= C_AF;
 		rtc->second = now;
 	}
@@ -270,7 +271,8 @@ static void rtc_store(struct rtc *rtc, uint8_t value)
 		rtc->cmos[REG_B] &= ~B_UIE;
 	if (is_time(index) || index == REG_A || index == REG_B) {
 		if (!stopped(rtc) && (was_stopped || is_time(index))) {
-			rtc->offset_ns += regs_to_time(rtc) * NSEC_PER_SEC - (ns - ns % NSEC_PER_SEC);
+			rtc->offset_ns += regs_to_time(rtc) * NSEC_PER_SEC -
+					  (ns - ns % NSEC_PER_SEC);
 			rtc->second = guest_ns(rtc) / NSEC_PER_SEC;
 		}
 	}
@@ -324,7 +326,8 @@ static void set_memory_size(struct rtc *rtc, uint64_t low, uint64_t high)
 	rtc->cmos[0x5d] = high >> 16;
 }
 
-void rtc_init(struct rtc *rtc, const struct irq_pin *irq, const struct rtc_host *host, uint64_t low, uint64_t high)
+void rtc_init(struct rtc *rtc, const struct irq_pin *irq, const struct rtc_host *host, uint64_t low,
+	      uint64_t high)
 {
 	memset(rtc, 0, sizeof(*rtc));
 	pthread_mutex_init(&rtc->lock, NULL);

@@ -39,7 +39,8 @@ struct rtc {
 extern const struct bus_ops rtc_ops;
 
 /** @low, @high: bytes of memory below and above 4 GiB, for firmware that asks the CMOS. */
-void rtc_init(struct rtc *rtc, const struct irq_pin *irq, const struct rtc_host *host, uint64_t low, uint64_t high);
+void rtc_init(struct rtc *rtc, const struct irq_pin *irq, const struct rtc_host *host, uint64_t low,
+	      uint64_t high);
 void rtc_destroy(struct rtc *rtc);
 /** The reset line: interrupts off; time and memory stay. */
 void rtc_reset(struct rtc *rtc);

@@ -68,7 +68,8 @@ static void uart_update_irq(struct uart *u)
 {
 	/* On a PC, OUT2 connects the interrupt output to the controller; loopback mode disconnects
 	 * it. */
-	int level = !(uart_iir(u) & UART_IIR_NO_INT) && (u->mcr & UART_MCR_OUT2) && !(u->mcr & UART_MCR_LOOP);
+	int level = !(uart_iir(u) & UART_IIR_NO_INT) && (u->mcr & UART_MCR_OUT2) &&
+		    !(u->mcr & UART_MCR_LOOP);
 
 	if (level != u->irq_level) {
 		u->irq_level = level;
@@ -137,8 +138,10 @@ static uint8_t uart_msr_lines(const struct uart *u)
 {
 	if (!(u->mcr & UART_MCR_LOOP))
 		return MSR_CONNECTED;
-	return (u->mcr & UART_MCR_RTS ? UART_MSR_CTS : 0) | (u->mcr & UART_MCR_DTR ? UART_MSR_DSR : 0) |
-	       (u->mcr & UART_MCR_OUT1 ? UART_MSR_RI : 0) | (u->mcr & UART_MCR_OUT2 ? UART_MSR_DCD : 0);
+	return (u->mcr & UART_MCR_RTS ? UART_MSR_CTS : 0) |
+	       (u->mcr & UART_MCR_DTR ? UART_MSR_DSR : 0) |
+	       (u->mcr & UART_MCR_OUT1 ? UART_MSR_RI : 0) |
+	       (u->mcr & UART_MCR_OUT2 ? UART_MSR_DCD : 0);
 }
 
 static void uart_set_mcr(struct uart *u, uint8_t value)

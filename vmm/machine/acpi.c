@@ -70,8 +70,10 @@ struct acpi_fadt {
 	uint16_t sci_int;
 	uint32_t smi_cmd;
 	uint8_t acpi_enable, acpi_disable, s4bios_req, pstate_cnt;
-	uint32_t pm1a_evt_blk, pm1b_evt_blk, pm1a_cnt_blk, pm1b_cnt_blk, pm2_cnt_blk, pm_tmr_blk, gpe0_blk, gpe1_blk;
-	uint8_t pm1_evt_len, pm1_cnt_len, pm2_cnt_len, pm_tmr_len, gpe0_blk_len, gpe1_blk_len, gpe1_base, cst_cnt;
+	uint32_t pm1a_evt_blk, pm1b_evt_blk, pm1a_cnt_blk, pm1b_cnt_blk, pm2_cnt_blk, pm_tmr_blk,
+		gpe0_blk, gpe1_blk;
+	uint8_t pm1_evt_len, pm1_cnt_len, pm2_cnt_len, pm_tmr_len, gpe0_blk_len, gpe1_blk_len,
+		gpe1_base, cst_cnt;
 	uint16_t p_lvl2_lat, p_lvl3_lat, flush_size, flush_stride;
 	uint8_t duty_offset, duty_width, day_alrm, mon_alrm, century;
 	uint16_t iapc_boot_arch;
@@ -82,7 +84,8 @@ struct acpi_fadt {
 	uint16_t arm_boot_arch;
 	uint8_t minor_version;
 	uint64_t x_firmware_ctrl, x_dsdt;
-	struct acpi_gas x_pm1a_evt_blk, x_pm1b_evt_blk, x_pm1a_cnt_blk, x_pm1b_cnt_blk, x_pm2_cnt_blk, x_pm_tmr_blk;
+	struct acpi_gas x_pm1a_evt_blk, x_pm1b_evt_blk, x_pm1a_cnt_blk, x_pm1b_cnt_blk,
+		x_pm2_cnt_blk, x_pm_tmr_blk;
 	struct acpi_gas x_gpe0_blk, x_gpe1_blk, sleep_control_reg, sleep_status_reg;
 	uint64_t hypervisor_vendor;
 } __attribute__((packed));
@@ -215,7 +218,8 @@ static uint32_t build_fadt(struct builder *b, uint32_t facs, uint32_t dsdt)
 	f.p_lvl3_lat = LATENCY_NO_C3;
 	f.century = RTC_CENTURY;
 	f.iapc_boot_arch = BOOT_LEGACY_DEVICES | BOOT_NO_VGA;
-	f.flags = FADT_WBINVD | FADT_PROC_C1 | FADT_SLP_BUTTON | FADT_FIX_RTC | FADT_TMR_VAL_EXT | FADT_RESET_REG_SUP;
+	f.flags = FADT_WBINVD | FADT_PROC_C1 | FADT_SLP_BUTTON | FADT_FIX_RTC | FADT_TMR_VAL_EXT |
+		  FADT_RESET_REG_SUP;
 	f.reset_reg = io_block(RESET_CONTROL, 1, 1);
 	f.reset_value = RESET_FULL;
 	memcpy(&f.hypervisor_vendor, "AnyKVM", 6);

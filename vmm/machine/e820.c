@@ -3,10 +3,13 @@
 #include "../pci/pci.h"
 #include "e820.h"
 
-static void add(struct boot_e820_entry *map, unsigned int *n, uint64_t start, uint64_t end, uint32_t type)
+static void add(struct boot_e820_entry *map, unsigned int *n, uint64_t start, uint64_t end,
+		uint32_t type)
 {
 	if (start < end)
-		map[(*n)++] = (struct boot_e820_entry){ .addr = start, .size = end - start, .type = type };
+		map[(*n)++] = (struct boot_e820_entry){ .addr = start,
+							.size = end - start,
+							.type = type };
 }
 
 unsigned int e820_build(const struct gmem *g, struct boot_e820_entry map[E820_MAX_ENTRIES_ZEROPAGE])

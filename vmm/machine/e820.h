@@ -24,6 +24,7 @@
 #define KVM_TSS_END		0xff000000ull
 
 /** Fill in @map from the memory's layout. The number of entries. */
-unsigned int e820_build(const struct gmem *g, struct boot_e820_entry map[E820_MAX_ENTRIES_ZEROPAGE]);
+unsigned int e820_build(const struct gmem *g,
+			struct boot_e820_entry map[E820_MAX_ENTRIES_ZEROPAGE]);
 
 #endif

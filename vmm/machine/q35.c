@@ -89,7 +89,8 @@ static int connect(struct q35 *q)
 	       bus_add_mmio(bus, PCI_ECAM_BASE, PCI_ECAM_SIZE, &pci_ecam_ops, &q->pci);
 }
 
-int q35_create(struct q35 *q, const struct q35_host *host, const struct uart_host *console, struct vmm_err *err)
+int q35_create(struct q35 *q, const struct q35_host *host, const struct uart_host *console,
+	       struct vmm_err *err)
 {
 	const struct rtc_host rtc_host = {
 		.timer = rtc_timer_set, .monotonic_ns = host_monotonic, .real_ns = host_real, .opaque = q,
@@ -176,7 +177,8 @@ uint64_t q35_write_tables(struct q35 *q, struct vmm_err *err)
 		return 0;
 	}
 	if (!acpi_build(tables, TABLES_END - TABLES_START, TABLES_START, q->host.cpus)) {
-		err_set(err, "the ACPI tables for %u CPUs do not fit; give fewer with -smp", q->host.cpus);
+		err_set(err, "the ACPI tables for %u CPUs do not fit; give fewer with -smp",
+			q->host.cpus);
 		return 0;
 	}
 	return TABLES_START;

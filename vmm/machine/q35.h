@@ -41,7 +41,8 @@ struct q35 {
  * Build the board. @console: the serial port's other side, NULL: no serial port. 0, or -1 with *err
  * set.
  */
-int q35_create(struct q35 *q, const struct q35_host *host, const struct uart_host *console, struct vmm_err *err);
+int q35_create(struct q35 *q, const struct q35_host *host, const struct uart_host *console,
+	       struct vmm_err *err);
 void q35_destroy(struct q35 *q);
 
 /** The reset line. No vCPU runs. */

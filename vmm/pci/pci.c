@@ -25,8 +25,8 @@ static void put16(uint8_t *p, uint16_t v)
  * Registers @reg on of the function at @bus and @devfn; what is not there reads as all ones. Lock
  * held.
  */
-static uint64_t registers_read(struct pci_host *host, unsigned int bus, unsigned int devfn, unsigned int reg,
-			       unsigned int size)
+static uint64_t registers_read(struct pci_host *host, unsigned int bus, unsigned int devfn,
+			       unsigned int reg, unsigned int size)
 {
 	const struct pci_function *f = bus ? NULL : host->functions[devfn];
 	uint64_t value = ~0ull;
@@ -37,8 +37,8 @@ static uint64_t registers_read(struct pci_host *host, unsigned int bus, unsigned
 	return value;
 }
 
-static void registers_write(struct pci_host *host, unsigned int bus, unsigned int devfn, unsigned int reg,
-			    uint64_t value, unsigned int size)
+static void registers_write(struct pci_host *host, unsigned int bus, unsigned int devfn,
+			    unsigned int reg, uint64_t value, unsigned int size)
 {
 	struct pci_function *f = bus ? NULL : host->functions[devfn];
 	unsigned int i;
@@ -134,11 +134,13 @@ void pci_host_reset(struct pci_host *host)
 	host->address = 0;
 	for (i = 0; i < 256; i++)
 		if (host->functions[i])
-			memcpy(host->functions[i]->config, host->functions[i]->initial, PCI_CONFIG_SIZE);
+			memcpy(host->functions[i]->config, host->functions[i]->initial,
+			       PCI_CONFIG_SIZE);
 	pthread_mutex_unlock(&host->lock);
 }
 
-void pci_function_init(struct pci_function *f, uint16_t vendor, uint16_t device, uint32_t class_code, uint8_t revision)
+void pci_function_init(struct pci_function *f, uint16_t vendor, uint16_t device,
+		       uint32_t class_code, uint8_t revision)
 {
 	memset(f, 0, sizeof(*f));
 	put16(f->initial + PCI_VENDOR_ID, vendor);

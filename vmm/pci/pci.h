@@ -43,7 +43,8 @@ void pci_host_destroy(struct pci_host *host);
 void pci_host_reset(struct pci_host *host);
 
 /** Identity of a function without BARs. @class_code: class << 16 | subclass << 8 | interface. */
-void pci_function_init(struct pci_function *f, uint16_t vendor, uint16_t device, uint32_t class_code, uint8_t revision);
+void pci_function_init(struct pci_function *f, uint16_t vendor, uint16_t device,
+		       uint32_t class_code, uint8_t revision);
 
 /** Put a function on bus 0. 0 or -EEXIST. */
 int pci_host_add(struct pci_host *host, uint8_t devfn, struct pci_function *f);
