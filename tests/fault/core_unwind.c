@@ -224,7 +224,8 @@ static bool expected(long ret)
 /* Fail the call number pos of a kind. False: the operation makes no more calls of it. */
 static bool fail_at(const struct op *op, const char *kind, unsigned int pos)
 {
-	unsigned int open = t_fds_open(), vcpus = t_vendor.vcpus, vms = t_vendor.vms, shared = t_shared;
+	unsigned int open = t_fds_open(), vcpus = t_vendor.vcpus, vms = t_vendor.vms,
+		     shared = t_shared;
 	char script[MAX_POSITIONS + 16];
 	long ret;
 
@@ -239,7 +240,8 @@ static bool fail_at(const struct op *op, const char *kind, unsigned int pos)
 	}
 	if (!expected(ret))
 		fail_msg("%s, %s: %ld", op->name, script, ret);
-	if (t_fds_open() != open || t_vendor.vcpus != vcpus || t_vendor.vms != vms || t_shared != shared)
+	if (t_fds_open() != open || t_vendor.vcpus != vcpus || t_vendor.vms != vms ||
+	    t_shared != shared)
 		fail_msg("%s, %s: something is left", op->name, script);
 	ret = op->try();
 	if (ret < 0)

@@ -45,8 +45,10 @@ static bool is_offered(const ZydisDecodedInstruction *z)
 {
 	unsigned int i;
 
-	if (z->encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX || z->encoding == ZYDIS_INSTRUCTION_ENCODING_MVEX ||
-	    z->encoding == ZYDIS_INSTRUCTION_ENCODING_XOP || z->encoding == ZYDIS_INSTRUCTION_ENCODING_3DNOW)
+	if (z->encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX ||
+	    z->encoding == ZYDIS_INSTRUCTION_ENCODING_MVEX ||
+	    z->encoding == ZYDIS_INSTRUCTION_ENCODING_XOP ||
+	    z->encoding == ZYDIS_INSTRUCTION_ENCODING_3DNOW)
 		return false;
 	for (i = 0; i < ARRAY_SIZE(not_offered); i++)
 		if (z->meta.isa_set == not_offered[i])
@@ -249,7 +251,8 @@ static int gpr_number(ZydisRegister reg)
 	return ZydisRegisterGetId(reg);
 }
 
-static const char *compare_mem(const struct insn *insn, const ZydisDecodedInstruction *z, const ZydisDecodedOperand *op)
+static const char *compare_mem(const struct insn *insn, const ZydisDecodedInstruction *z,
+			       const ZydisDecodedOperand *op)
 {
 	u64 mask = insn->addrsize == 8 ? ~0ULL : (1ULL << insn->addrsize * 8) - 1;
 	unsigned int access = 0;
@@ -261,8 +264,8 @@ static const char *compare_mem(const struct insn *insn, const ZydisDecodedInstru
 		return "address size";
 	/* Zydis 4.0.0 takes base 5 without displacement for R13D if REX.B is set (SDM 2A table 2-3:
 	 * it is not) */
-	if (insn->addrsize == 4 && op->mem.base == ZYDIS_REGISTER_R13D && insn->base == INSN_BASE_NONE &&
-	    insn->modrm < 0x40)
+	if (insn->addrsize == 4 && op->mem.base == ZYDIS_REGISTER_R13D &&
+	    insn->base == INSN_BASE_NONE && insn->modrm < 0x40)
 		return NULL;
 	if (gpr_number(op->mem.base) != insn->base)
 		return "base";
@@ -271,7 +274,8 @@ static const char *compare_mem(const struct insn *insn, const ZydisDecodedInstru
 	if (insn->index != INSN_BASE_NONE && op->mem.scale != 1 << insn->scale)
 		return "scale";
 	/* 3E is NOTRACK to Zydis where CET has it, so that an earlier FS or GS stays */
-	if (op->mem.segment != ZYDIS_REGISTER_NONE && ZydisRegisterGetId(op->mem.segment) != insn->seg && !agen &&
+	if (op->mem.segment != ZYDIS_REGISTER_NONE &&
+	    ZydisRegisterGetId(op->mem.segment) != insn->seg && !agen &&
 	    !(z->attributes & ZYDIS_ATTRIB_HAS_NOTRACK))
 		return "segment";
 	if (((u64)op->mem.disp.value ^ (u64)insn->disp) & mask)
@@ -311,7 +315,8 @@ static unsigned int kind_of(ZydisRegister reg)
 	}
 }
 
-static const char *compare_reg(const struct insn *insn, const struct opnd *o, const ZydisDecodedOperand *op)
+static const char *compare_reg(const struct insn *insn, const struct opnd *o,
+			       const ZydisDecodedOperand *op)
 {
 	unsigned int access = 0, id = ZydisRegisterGetId(op->reg.value), size = op->size / 8;
 
@@ -319,7 +324,8 @@ static const char *compare_reg(const struct insn *insn, const struct opnd *o, co
 		return "register kind";
 	if (o->kind == OPND_GPR && ZydisRegisterGetClass(op->reg.value) == ZYDIS_REGCLASS_GPR8) {
 		/* Zydis counts AL CL DL BL AH CH DH BH SPL BPL SIL DIL R8B ... */
-		bool high = op->reg.value >= ZYDIS_REGISTER_AH && op->reg.value <= ZYDIS_REGISTER_BH;
+		bool high = op->reg.value >= ZYDIS_REGISTER_AH &&
+			    op->reg.value <= ZYDIS_REGISTER_BH;
 
 		id = op->reg.value - ZYDIS_REGISTER_AL;
 		if (id >= 8)
@@ -333,8 +339,9 @@ static const char *compare_reg(const struct insn *insn, const struct opnd *o, co
 		return "register number";
 	/* of vector registers Zydis tells the part that is used, with many inconsistencies: compare
 	 * XMM or YMM */
-	if (o->kind == OPND_VEC ? (o->size == 32) != (ZydisRegisterGetClass(op->reg.value) == ZYDIS_REGCLASS_YMM) :
-				  o->size != size && o->kind != OPND_SREG && o->kind != OPND_MMX)
+	if (o->kind == OPND_VEC ? (o->size == 32) != (ZydisRegisterGetClass(op->reg.value) ==
+						      ZYDIS_REGCLASS_YMM)
+				: o->size != size && o->kind != OPND_SREG && o->kind != OPND_MMX)
 		return "register size";
 	if (op->actions & ZYDIS_OPERAND_ACTION_MASK_READ)
 		access |= OPND_R;
@@ -355,8 +362,8 @@ static const struct opnd *by_field(const struct insn *insn, unsigned int field)
 	return NULL;
 }
 
-static const char *compare_imm(const struct insn *insn, const ZydisDecodedOperand *op, unsigned int nth,
-			       const ZydisDecodedInstruction *z)
+static const char *compare_imm(const struct insn *insn, const ZydisDecodedOperand *op,
+			       unsigned int nth, const ZydisDecodedInstruction *z)
 {
 	u64 ours = nth ? insn->imm2 : insn->imm;
 	unsigned int size = op->size / 8;
@@ -365,7 +372,8 @@ static const char *compare_imm(const struct insn *insn, const ZydisDecodedOperan
 		return "immediate's encoded size";
 	if (!nth && insn->imm_off != z->raw.imm[0].offset)
 		return "immediate's place";
-	if (size < 8 ? (ours ^ op->imm.value.u) & ((1ULL << size * 8) - 1) : ours != op->imm.value.u)
+	if (size < 8 ? (ours ^ op->imm.value.u) & ((1ULL << size * 8) - 1)
+		     : ours != op->imm.value.u)
 		return "immediate";
 	return NULL;
 }
@@ -387,14 +395,16 @@ static const char *compare_operands(const struct insn *insn, const ZydisDecodedI
 		const struct opnd *o;
 
 		why = NULL;
-		if (op->type == ZYDIS_OPERAND_TYPE_MEMORY && op->visibility == ZYDIS_OPERAND_VISIBILITY_EXPLICIT) {
+		if (op->type == ZYDIS_OPERAND_TYPE_MEMORY &&
+		    op->visibility == ZYDIS_OPERAND_VISIBILITY_EXPLICIT) {
 			mem = true;
 			why = compare_mem(insn, z, op);
 		} else if (op->type == ZYDIS_OPERAND_TYPE_REGISTER && field_of[op->encoding]) {
 			o = by_field(insn, field_of[op->encoding]);
 			fields |= 1u << field_of[op->encoding];
 			why = o ? compare_reg(insn, o, op) : "register operand missing";
-		} else if (op->type == ZYDIS_OPERAND_TYPE_IMMEDIATE && op->visibility == ZYDIS_OPERAND_VISIBILITY_EXPLICIT) {
+		} else if (op->type == ZYDIS_OPERAND_TYPE_IMMEDIATE &&
+			   op->visibility == ZYDIS_OPERAND_VISIBILITY_EXPLICIT) {
 			why = compare_imm(insn, op, imms++, z);
 		}
 		if (why)
@@ -413,8 +423,8 @@ static const char *compare_flags(const struct insn *insn, const ZydisDecodedInst
 	static const ZydisAccessedFlags none;
 	const ZydisAccessedFlags *f = z->cpu_flags ? z->cpu_flags : &none;
 
-	bool zero_count = (insn->family == FAM_INT && insn->nr_opnd && !insn->flags_written && !insn->flags_maybe &&
-			   insn->opnd[insn->nr_opnd - 1].kind == OPND_IMM &&
+	bool zero_count = (insn->family == FAM_INT && insn->nr_opnd && !insn->flags_written &&
+			   !insn->flags_maybe && insn->opnd[insn->nr_opnd - 1].kind == OPND_IMM &&
 			   !(insn->imm & (insn->opsize == 8 ? 63 : 31)));
 
 	/* a shift by an immediate that counts as 0 leaves the flags alone; Zydis does not look */
@@ -422,7 +432,8 @@ static const char *compare_flags(const struct insn *insn, const ZydisDecodedInst
 		return NULL;
 	if ((insn->flags_read ^ f->tested) & FLAGS_COMPARED)
 		return "flags read";
-	if (((insn->flags_written | insn->flags_maybe) ^ (f->modified | f->set_0 | f->set_1 | f->undefined)) &
+	if (((insn->flags_written | insn->flags_maybe) ^
+	     (f->modified | f->set_0 | f->set_1 | f->undefined)) &
 	    FLAGS_COMPARED)
 		return "flags written";
 	return NULL;
@@ -466,7 +477,8 @@ static const char *compare_attributes(const struct insn *insn, const ZydisDecode
 		return "privilege";
 	/* SSE's additions to MMX are MMX to Zydis */
 	if (insn->feature != feature_of[z->meta.isa_set] &&
-	    !(z->meta.isa_set == ZYDIS_ISA_SET_PENTIUMMMX && insn->feature == FEAT_SSE && insn->attr & INSN_FPU))
+	    !(z->meta.isa_set == ZYDIS_ISA_SET_PENTIUMMMX && insn->feature == FEAT_SSE &&
+	      insn->attr & INSN_FPU))
 		return "feature";
 	if (!(insn->attr & INSN_ALIGNED) != !(aligned && insn->mem_size >= 16))
 		return "alignment";
@@ -474,7 +486,8 @@ static const char *compare_attributes(const struct insn *insn, const ZydisDecode
 		return "x87";
 	if (!(insn->attr & INSN_COND) != !(category == ZYDIS_CATEGORY_COND_BR))
 		return "conditional branch";
-	if (insn->enc == ENC_LEGACY && insn->family <= FAM_STRING && insn->opsize * 8 != z->operand_width)
+	if (insn->enc == ENC_LEGACY && insn->family <= FAM_STRING &&
+	    insn->opsize * 8 != z->operand_width)
 		return "operand size";
 	return NULL;
 }
@@ -492,7 +505,8 @@ static void compare(const u8 *bytes, unsigned int avail, int mode)
 	theirs = ZYAN_SUCCESS(ZydisDecoderDecodeFull(&zydis[mode], bytes, avail, &z, ops));
 	if (theirs && !is_offered(&z)) {
 		if (ours && insn.op != OP_NOP && insn.op != OP_ENDBR)
-			differ("not offered, ours", ZydisMnemonicGetString(z.mnemonic), bytes, insn.len, mode);
+			differ("not offered, ours", ZydisMnemonicGetString(z.mnemonic), bytes,
+			       insn.len, mode);
 		else
 			allowed++;
 		return;
@@ -588,7 +602,9 @@ static void vex(int mode, unsigned int stride)
 						b[2] = opcode;
 					} else {
 						b[0] = 0xc4;
-						b[1] = map | (mode == INSN_MODE_64 ? b[1] & 0xe0 : 0xc0 | (b[1] & 0x20));
+						b[1] = map | (mode == INSN_MODE_64
+								      ? b[1] & 0xe0
+								      : 0xc0 | (b[1] & 0x20));
 						b[2] = payload;
 						b[3] = opcode;
 					}
@@ -596,7 +612,8 @@ static void vex(int mode, unsigned int stride)
 					if (i & 1)
 						b[map ? 2 : 1] |= 0x78;
 					/* every reg and mod, and a SIB byte often */
-					b[map ? 4 : 3] = (b[map ? 4 : 3] & 0x38) | (i & 6) << 5 | (i == 10 ? 4 : b[5] & 7);
+					b[map ? 4 : 3] = (b[map ? 4 : 3] & 0x38) | (i & 6) << 5 |
+							 (i == 10 ? 4 : b[5] & 7);
 					compare(b, 15, mode);
 				}
 }
@@ -639,9 +656,9 @@ static void truncated(int mode, unsigned long count)
 
 int main(int argc, char **argv)
 {
-	static const ZydisMachineMode machine[3] = {
-		ZYDIS_MACHINE_MODE_LEGACY_16, ZYDIS_MACHINE_MODE_LEGACY_32, ZYDIS_MACHINE_MODE_LONG_64
-	};
+	static const ZydisMachineMode machine[3] = { ZYDIS_MACHINE_MODE_LEGACY_16,
+						     ZYDIS_MACHINE_MODE_LEGACY_32,
+						     ZYDIS_MACHINE_MODE_LONG_64 };
 	static const ZydisStackWidth stack[3] = { ZYDIS_STACK_WIDTH_16, ZYDIS_STACK_WIDTH_32, ZYDIS_STACK_WIDTH_64 };
 	unsigned long count = argc > 1 ? strtoul(argv[1], NULL, 0) : 100000;
 	unsigned int stride = count >= 1000000 ? 1 : 37, i, j;
@@ -655,12 +672,15 @@ int main(int argc, char **argv)
 		truncated(mode, count / 10);
 	}
 	for (i = 0; i < nr_seen; i++) {
-		printf("# %8lu %-24s %-16s mode %d:", seen[i].count, seen[i].what, seen[i].name, 16 << seen[i].mode);
+		printf("# %8lu %-24s %-16s mode %d:", seen[i].count, seen[i].what, seen[i].name,
+		       16 << seen[i].mode);
 		for (j = 0; j < seen[i].len; j++)
 			printf(" %02x", seen[i].bytes[j]);
 		printf("\n");
 	}
-	printf("# %lu cases, %lu valid in both, %lu excepted by the lists\n", cases, both_valid, allowed);
-	printf("%s 1 - decoder equals Zydis, %lu differences\n", differences ? "not ok" : "ok", differences);
+	printf("# %lu cases, %lu valid in both, %lu excepted by the lists\n", cases, both_valid,
+	       allowed);
+	printf("%s 1 - decoder equals Zydis, %lu differences\n", differences ? "not ok" : "ok",
+	       differences);
 	return differences ? 1 : 0;
 }

@@ -177,13 +177,17 @@ static void on_fault(int sig, siginfo_t *info, void *ucp)
 
 static void native_init(void)
 {
-	struct sigaction sa = { .sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER };
+	struct sigaction sa = { .sa_sigaction = on_fault,
+				.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER };
 	stack_t ss = { .ss_size = 65536, .ss_sp = malloc(65536) };
 	int prot = PROT_READ | PROT_WRITE;
 
-	code = mmap((void *)CODE_VA, CODE_SIZE + 4096, prot | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
-	data = mmap((void *)DATA_VA, DATA_SIZE, prot, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
-	ctx = mmap((void *)CTX_VA, 0x4000, prot | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+	code = mmap((void *)CODE_VA, CODE_SIZE + 4096, prot | PROT_EXEC,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+	data = mmap((void *)DATA_VA, DATA_SIZE, prot,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+	ctx = mmap((void *)CTX_VA, 0x4000, prot | PROT_EXEC,
+		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
 	if (code == MAP_FAILED || data == MAP_FAILED || ctx == MAP_FAILED)
 		die("mmap");
 	sigaltstack(&ss, NULL);
@@ -224,7 +228,8 @@ static void guest_tables(void)
 		u64 h = GPA_HANDLERS + v * 16;
 
 		/* interrupt gate on IST 1; the handler is HLT */
-		set64(GPA_IDT + v * 16, (h & 0xffff) | 8 << 16 | 1UL << 32 | 0x8eUL << 40 | (h >> 16) << 48);
+		set64(GPA_IDT + v * 16,
+		      (h & 0xffff) | 8 << 16 | 1UL << 32 | 0x8eUL << 40 | (h >> 16) << 48);
 		guest_low[h] = 0xf4;
 	}
 	set64(GPA_TSS + 36, GPA_STACK);
@@ -266,7 +271,9 @@ static void guest_init(void)
 	guest_low = mmap(NULL, LOW_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	guest_code = mmap(NULL, CODE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	guest_data = mmap(NULL, DATA_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	m[0] = (struct kvm_userspace_memory_region){ .slot = 0, .memory_size = LOW_SIZE, .userspace_addr = (u64)guest_low };
+	m[0] = (struct kvm_userspace_memory_region){ .slot = 0,
+						     .memory_size = LOW_SIZE,
+						     .userspace_addr = (u64)guest_low };
 	m[1] = (struct kvm_userspace_memory_region){ .slot = 1, .guest_phys_addr = CODE_VA, .memory_size = CODE_SIZE,
 						     .userspace_addr = (u64)guest_code };
 	m[2] = (struct kvm_userspace_memory_region){ .slot = 2, .guest_phys_addr = DATA_VA, .memory_size = DATA_SIZE,
@@ -309,7 +316,8 @@ static int run_guest(u64 at, const u8 *bytes, u32 n, struct regs *out, u64 *faul
 	vcpu_ioctl(KVM_SET_XSAVE, &x, "KVM_SET_XSAVE");
 	vcpu_ioctl(KVM_RUN, NULL, "KVM_RUN");
 	if (run->exit_reason != KVM_EXIT_HLT) {
-		printf("exit reason %u instead of HLT (suberror %u)\n", run->exit_reason, run->internal.suberror);
+		printf("exit reason %u instead of HLT (suberror %u)\n", run->exit_reason,
+		       run->internal.suberror);
 		return -2;
 	}
 	vcpu_ioctl(KVM_GET_REGS, &r, "KVM_GET_REGS");
@@ -443,15 +451,16 @@ static bool add_insn(struct seq *s, u64 at)
 	if (in.has_mem && in.op != OP_LEA && in.op != OP_NOP && !aim(s, &in, at))
 		return false;
 	if (in.family == FAM_STRING) {
-		if (in.addrsize != 8 || in.seg == X86_FS || in.seg == X86_GS || !known(s, X86_RCX) ||
-		    !fix(s, X86_RSI, DATA_VA + 512 + rnd() % 6000) || !fix(s, X86_RDI, DATA_VA + 512 + rnd() % 6000))
+		if (in.addrsize != 8 || in.seg == X86_FS || in.seg == X86_GS ||
+		    !known(s, X86_RCX) || !fix(s, X86_RSI, DATA_VA + 512 + rnd() % 6000) ||
+		    !fix(s, X86_RDI, DATA_VA + 512 + rnd() % 6000))
 			return false;
 		if (((s->fixed >> X86_RCX) & 1) && ctx->in.gpr[X86_RCX] > 64)
 			return false;
 		fix(s, X86_RCX, rnd() % 40);
 	}
-	if ((in.op == OP_BT || in.op == OP_BTS || in.op == OP_BTR || in.op == OP_BTC) && in.has_mem &&
-	    in.opnd[1].kind == OPND_GPR && !fix(s, in.opnd[1].reg, rnd() % 2048))
+	if ((in.op == OP_BT || in.op == OP_BTS || in.op == OP_BTR || in.op == OP_BTC) &&
+	    in.has_mem && in.opnd[1].kind == OPND_GPR && !fix(s, in.opnd[1].reg, rnd() % 2048))
 		return false;
 	if ((in.op == OP_MASKMOVQ || in.op == OP_MASKMOVDQU || in.op == OP_VMASKMOVDQU) &&
 	    (in.addrsize != 8 || !fix(s, X86_RDI, DATA_VA + rnd() % (DATA_SIZE - 64))))
@@ -468,7 +477,8 @@ static bool add_insn(struct seq *s, u64 at)
 	}
 	if (in.family == FAM_STRING)
 		s->written |= 1u << X86_RSI | 1u << X86_RDI | 1u << X86_RCX | 1u << X86_RAX;
-	if (in.op == OP_PCMPISTRI || in.op == OP_PCMPESTRI || in.op == OP_VPCMPISTRI || in.op == OP_VPCMPESTRI)
+	if (in.op == OP_PCMPISTRI || in.op == OP_PCMPESTRI || in.op == OP_VPCMPISTRI ||
+	    in.op == OP_VPCMPESTRI)
 		s->written |= 1u << X86_RCX;
 	if (in.attr & INSN_RAX_RDX)
 		s->written |= 1u << X86_RAX | 1u << X86_RDX | 1u << X86_RCX;
@@ -488,7 +498,8 @@ static void random_vectors(void)
 		u64 v = rnd();
 
 		if (rnd() % 3 == 0)	/* ordinary doubles and floats */
-			v = rnd() & 1 ? 0x3ff0000000000000UL + (rnd() >> 12) : 0x3f8000003f800000UL + (rnd() & 0x007fffff007fffffUL);
+			v = rnd() & 1 ? 0x3ff0000000000000UL + (rnd() >> 12)
+				      : 0x3f8000003f800000UL + (rnd() & 0x007fffff007fffffUL);
 		if (rnd() % 16 == 0)
 			v = 0;
 		memcpy(x + i, &v, 8);
@@ -542,14 +553,16 @@ static void normalise(u8 *x)
 static bool differ(const char *what, u64 want, u64 got)
 {
 	if (want != got)
-		printf("  %s: CPU %#018lx, VM %#018lx\n", what, (unsigned long)want, (unsigned long)got);
+		printf("  %s: CPU %#018lx, VM %#018lx\n", what, (unsigned long)want,
+		       (unsigned long)got);
 	return want != got;
 }
 
 static bool compare(int nv, int gv, const struct regs *g, u64 frip, u8 *xs)
 {
-	static const char *const names[16] = { "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
-					       "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15" };
+	static const char *const names[16] = { "rax", "rcx", "rdx", "rbx", "rsp", "rbp",
+					       "rsi", "rdi", "r8",  "r9",  "r10", "r11",
+					       "r12", "r13", "r14", "r15" };
 	/* flags that a faulting instruction would have overwritten may be lost: docs/soft-cpu.md */
 	u64 mask = nv >= 0 ? 0 : 0xcd5;
 	bool bad = differ("exception", nv, gv);

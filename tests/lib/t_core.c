@@ -267,7 +267,8 @@ long t_ioctl_n(int fd, u32 nr, u64 arg)
 	take_faults();
 	if (fd < 0)
 		return core_system_ioctl(nr, arg);
-	return fds[fd].kind == GLUE_VM ? core_vm_ioctl(t_fd_obj(fd), nr, arg) : core_vcpu_ioctl(t_fd_obj(fd), nr, arg);
+	return fds[fd].kind == GLUE_VM ? core_vm_ioctl(t_fd_obj(fd), nr, arg)
+				       : core_vcpu_ioctl(t_fd_obj(fd), nr, arg);
 }
 
 long t_ioctl(int fd, u32 nr, void *arg)
@@ -315,7 +316,8 @@ long t_set_slot(int vm_fd, u32 slot, u64 gpa, u64 size, void *host, u32 flags)
 
 void *t_memory(int vm_fd, u32 slot, u64 gpa, u64 pages, u32 flags)
 {
-	void *p = mmap(NULL, pages * HV_PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	void *p = mmap(NULL, pages * HV_PAGE_SIZE, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	assert_ptr_not_equal(p, MAP_FAILED);
 	assert_int_equal(t_set_slot(vm_fd, slot, gpa, pages * HV_PAGE_SIZE, p, flags), 0);

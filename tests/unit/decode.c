@@ -236,13 +236,16 @@ static void check_rows(void **state)
 			continue;
 		}
 		insn_format(text, sizeof(text), &insn, 0x1000);
-		if (strcmp(text, r->text) || insn.len != r->len || memcmp(insn.bytes, r->bytes, r->len) ||
-		    insn.opsize != r->opsize || insn.feature != r->feature ||
-		    (insn.attr & ~INSN_CC_MASK) != r->attr || insn.flags_read != r->read ||
-		    insn.flags_written != r->written || insn.flags_maybe != r->maybe) {
-			print_error("%s (%d bit): got %s, length %u, opsize %u, feature %u, attr %x, flags %x %x %x\n",
-				    r->text, r->mode, text, insn.len, insn.opsize, insn.feature, insn.attr,
-				    insn.flags_read, insn.flags_written, insn.flags_maybe);
+		if (strcmp(text, r->text) || insn.len != r->len ||
+		    memcmp(insn.bytes, r->bytes, r->len) || insn.opsize != r->opsize ||
+		    insn.feature != r->feature || (insn.attr & ~INSN_CC_MASK) != r->attr ||
+		    insn.flags_read != r->read || insn.flags_written != r->written ||
+		    insn.flags_maybe != r->maybe) {
+			print_error("%s (%d bit): got %s, length %u, opsize %u, feature %u, attr "
+				    "%x, flags %x %x %x\n",
+				    r->text, r->mode, text, insn.len, insn.opsize, insn.feature,
+				    insn.attr, insn.flags_read, insn.flags_written,
+				    insn.flags_maybe);
 			bad = true;
 		}
 	}
@@ -293,13 +296,15 @@ static void check_undefined(void **state)
 	unsigned int i;
 
 	for (i = 0; i < ARRAY_SIZE(undefined); i++)
-		if (insn_decode(&insn, undefined[i].bytes, undefined[i].len, mode_of(undefined[i].mode)) != DECODE_UD)
+		if (insn_decode(&insn, undefined[i].bytes, undefined[i].len,
+				mode_of(undefined[i].mode)) != DECODE_UD)
 			fail_msg("%s decodes", undefined[i].why);
 }
 
 static void check_length(void **state)
 {
-	u8 b[16] = { 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x90, 0x90 };
+	u8 b[16] = { 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66,
+		     0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x90, 0x90 };
 	struct insn insn;
 	unsigned int n;
 
@@ -376,7 +381,8 @@ static void check_implicit(void **state)
 
 	insn_decode(&i, mul, sizeof(mul), INSN_MODE_64);
 	assert_int_equal(i.opnd[0].access, OPND_R);
-	assert_true(i.opnd[1].implicit && i.opnd[1].reg == X86_RAX && i.opnd[1].access == (OPND_R | OPND_W));
+	assert_true(i.opnd[1].implicit && i.opnd[1].reg == X86_RAX &&
+		    i.opnd[1].access == (OPND_R | OPND_W));
 	assert_true(i.opnd[2].implicit && i.opnd[2].reg == X86_RDX && i.opnd[2].access == OPND_W);
 	insn_decode(&i, ah, sizeof(ah), INSN_MODE_64);
 	assert_true(i.opnd[1].high8 && i.opnd[1].reg == X86_RAX && i.opnd[1].size == 1);
@@ -404,8 +410,9 @@ static void check_format(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(check_rows), cmocka_unit_test(check_undefined), cmocka_unit_test(check_length),
-		cmocka_unit_test(check_encoding), cmocka_unit_test(check_implicit), cmocka_unit_test(check_format),
+		cmocka_unit_test(check_rows),	  cmocka_unit_test(check_undefined),
+		cmocka_unit_test(check_length),	  cmocka_unit_test(check_encoding),
+		cmocka_unit_test(check_implicit), cmocka_unit_test(check_format),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

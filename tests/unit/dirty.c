@@ -125,8 +125,10 @@ static void test_manual_mode(void **state)
 	u64 some[WORDS] = { 1UL << 3, 0, 0, 0 };
 
 	assert_int_equal(enable(KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, 4), -EINVAL);
-	assert_int_equal(enable(KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, KVM_DIRTY_LOG_INITIALLY_SET), -EINVAL);
-	assert_int_equal(enable(KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE), 0);
+	assert_int_equal(enable(KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, KVM_DIRTY_LOG_INITIALLY_SET),
+			 -EINVAL);
+	assert_int_equal(
+		enable(KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE), 0);
 	logged_memory();
 	touch(3);
 	touch(130);
@@ -166,7 +168,8 @@ static void test_flags_and_move(void **state)
 	assert_int_equal(t_set_slot(vm_fd, 0, 0x100000, PAGES * PAGE, mem, KVM_MEM_LOG_DIRTY_PAGES), 0);
 	WANT(-1);
 	touch(2);
-	assert_int_equal(t_set_slot(vm_fd, 0, 0x10000000, PAGES * PAGE, mem, KVM_MEM_LOG_DIRTY_PAGES), 0);
+	assert_int_equal(
+		t_set_slot(vm_fd, 0, 0x10000000, PAGES * PAGE, mem, KVM_MEM_LOG_DIRTY_PAGES), 0);
 	assert_int_equal(t_set_slot(vm_fd, 0, 0x100000, PAGES * PAGE, mem, KVM_MEM_LOG_DIRTY_PAGES), 0);
 	WANT(2);
 	assert_int_equal(t_set_slot(vm_fd, 0, 0x100000, PAGES * PAGE, mem, 0), 0);

@@ -252,7 +252,8 @@ static void machine_v86(unsigned int iopl)
 
 	machine_protected(3);
 	for (i = 0; i < X86_NR_SEG; i++)
-		st.seg[i] = seg_of(0x3000 + i, 0x30000 + 16 * i, 0xffff, SEG_P | SEG_DPL | SEG_S | 3);
+		st.seg[i] = seg_of(0x3000 + i, 0x30000 + 16 * i, 0xffff,
+				   SEG_P | SEG_DPL | SEG_S | 3);
 	st.seg[X86_CS] = seg_of(CODE >> 4, CODE, 0xffff, SEG_P | SEG_DPL | SEG_S | 3);
 	st.rip = 0x40;
 	st.gpr[X86_RSP] = 0x1000;
@@ -349,7 +350,8 @@ static void long_mode_inner(void **state)
 	assert_int_equal(st.seg[X86_SS].sel, 0);
 	assert_int_equal(st.gpr[X86_RSP], STACK0 + 0x800 - 48);
 	{
-		const u64 want[6] = { 7, 0x400123, CS3_64, 2 | X86_FLAG_IF | X86_FLAG_RF, STACK3, SS3 };
+		const u64 want[6] = { 7,      0x400123, CS3_64, 2 | X86_FLAG_IF | X86_FLAG_RF,
+				      STACK3, SS3 };
 		unsigned int i;
 
 		for (i = 0; i < 6; i++)

@@ -61,7 +61,8 @@ static int fx_check(struct emul *e, gva_t gva, unsigned int len, unsigned int ac
 
 		if (!(rights & PAGE_ABSENT)) {
 			error |= PF_P;
-			if (!((rights & PAGE_RO) && (access & WALK_WRITE)) && !((rights & PAGE_SUPER) && (access & WALK_USER)))
+			if (!((rights & PAGE_RO) && (access & WALK_WRITE)) &&
+			    !((rights & PAGE_SUPER) && (access & WALK_USER)))
 				continue;
 		}
 		e->fault = (struct x86_fault){ .vector = EXC_PF, .has_error = true, .error = error, .cr2 = a };
@@ -79,7 +80,8 @@ static int fx_read(struct emul *e, gva_t gva, void *buf, unsigned int len, unsig
 	return r;
 }
 
-static int fx_write(struct emul *e, gva_t gva, const void *buf, unsigned int len, unsigned int access)
+static int fx_write(struct emul *e, gva_t gva, const void *buf, unsigned int len,
+		    unsigned int access)
 {
 	int r = fx_check(e, gva, len, access);
 
@@ -99,7 +101,8 @@ static int fx_fetch(struct emul *e, gva_t gva, void *buf, unsigned int len)
 	return len;
 }
 
-static int fx_cmpxchg(struct emul *e, gva_t gva, void *old, const void *new, unsigned int len, unsigned int access)
+static int fx_cmpxchg(struct emul *e, gva_t gva, void *old, const void *new, unsigned int len,
+		      unsigned int access)
 {
 	int r = fx_check(e, gva, len, access);
 
@@ -125,7 +128,8 @@ static int fx_io_in(struct emul *e, u16 port, unsigned int size, void *data, uns
 	return 0;
 }
 
-static int fx_io_out(struct emul *e, u16 port, unsigned int size, const void *data, unsigned int *count)
+static int fx_io_out(struct emul *e, u16 port, unsigned int size, const void *data,
+		     unsigned int *count)
 {
 	io.port = port;
 	io.size = size;
@@ -322,7 +326,8 @@ static inline void machine_long(unsigned int cpl)
 	st.cr0 |= CR0_PG;
 	st.cr4 = CR4_PAE;
 	st.efer = EFER_LME | EFER_LMA | EFER_SCE;
-	st.seg[X86_CS] = seg_of(cpl ? CS3_64 : CS0_64, 0, 0xffffffff, ATTR_CODE64 | cpl << SEG_DPL_SHIFT);
+	st.seg[X86_CS] = seg_of(cpl ? CS3_64 : CS0_64, 0, 0xffffffff,
+				ATTR_CODE64 | cpl << SEG_DPL_SHIFT);
 	st.idtr.limit = 0xfff;
 	memset(mem + TSS, 0, 0x68);
 	put(TSS + 4, STACK0 + 0x800, 8);
@@ -338,7 +343,8 @@ static inline void expect_fault_(unsigned int vector, u32 error, int line)
 	enum emul_result r = emul_step(&em);
 
 	if (r != EMUL_FAULT || em.fault.vector != vector || em.fault.error != error)
-		print_error("line %d: result %d, vector %u, error %x\n", line, r, em.fault.vector, em.fault.error);
+		print_error("line %d: result %d, vector %u, error %x\n", line, r, em.fault.vector,
+			    em.fault.error);
 	assert_int_equal(r, EMUL_FAULT);
 	assert_int_equal(em.fault.vector, vector);
 	assert_int_equal(em.fault.error, error);
@@ -352,8 +358,8 @@ static inline void expect_step_(enum emul_result want, int line)
 	enum emul_result r = emul_step(&em);
 
 	if (r != want)
-		print_error("line %d: result %d, vector %u, error %x, cr2 %llx\n", line, r, em.fault.vector, em.fault.error,
-			    em.fault.cr2);
+		print_error("line %d: result %d, vector %u, error %x, cr2 %llx\n", line, r,
+			    em.fault.vector, em.fault.error, em.fault.cr2);
 	assert_int_equal(r, want);
 }
 #define step_done() expect_step_(EMUL_DONE, __LINE__)

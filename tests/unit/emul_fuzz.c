@@ -106,7 +106,8 @@ static bool has_feature(struct emul *e, unsigned int feature)
 	/* those that the emulator executes on the host */
 	switch (feature) {
 	case FEAT_BMI1: case FEAT_BMI2: case FEAT_ADX: case FEAT_RDRAND: case FEAT_RDSEED: case FEAT_SSE42: case FEAT_LZCNT:
-		return __builtin_cpu_supports("bmi2") && feature != FEAT_RDRAND && feature != FEAT_RDSEED && feature != FEAT_ADX;
+		return __builtin_cpu_supports("bmi2") && feature != FEAT_RDRAND &&
+		       feature != FEAT_RDSEED && feature != FEAT_ADX;
 	default:
 		return rnd() & 31;
 	}
@@ -132,8 +133,10 @@ static void random_machine(void)
 	em.ops = &fuzz_ops;
 	for (i = 0; i < X86_NR_GPR; i++)
 		st.gpr[i] = rnd_value();
-	st.rflags |= rnd() & (X86_FLAGS_ARITH | X86_FLAG_DF | X86_FLAG_IOPL | X86_FLAG_NT | X86_FLAG_AC | X86_FLAG_RF | X86_FLAG_IF);
-	st.cr4 |= rnd() & (CR4_VME | CR4_PVI | CR4_TSD | CR4_DE | CR4_OSFXSR | CR4_UMIP | CR4_FSGSBASE | CR4_OSXSAVE);
+	st.rflags |= rnd() & (X86_FLAGS_ARITH | X86_FLAG_DF | X86_FLAG_IOPL | X86_FLAG_NT |
+			      X86_FLAG_AC | X86_FLAG_RF | X86_FLAG_IF);
+	st.cr4 |= rnd() & (CR4_VME | CR4_PVI | CR4_TSD | CR4_DE | CR4_OSFXSR | CR4_UMIP |
+			   CR4_FSGSBASE | CR4_OSXSAVE);
 	st.cr0 |= rnd() & (CR0_TS | CR0_EM | CR0_AM | CR0_MP);
 	st.xcr0 = 7;
 	if (r & 0x100)
@@ -226,9 +229,10 @@ static void random_code(void **state)
 				emul_deliver(&em, EVENT_EXTINT, &(struct x86_fault){ .vector = rnd() & 0xff });
 		}
 	}
-	print_message("%lu steps: %lu done, %lu again, %lu fault, %lu retry, %lu halt, %lu unhandled\n", n, by_result[EMUL_DONE],
-		      by_result[EMUL_AGAIN], by_result[EMUL_FAULT], by_result[EMUL_RETRY], by_result[EMUL_HLT],
-		      by_result[EMUL_UNHANDLED]);
+	print_message(
+		"%lu steps: %lu done, %lu again, %lu fault, %lu retry, %lu halt, %lu unhandled\n",
+		n, by_result[EMUL_DONE], by_result[EMUL_AGAIN], by_result[EMUL_FAULT],
+		by_result[EMUL_RETRY], by_result[EMUL_HLT], by_result[EMUL_UNHANDLED]);
 }
 
 int main(void)

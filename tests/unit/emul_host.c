@@ -163,7 +163,8 @@ static int op_read(struct emul *e, gva_t gva, void *buf, unsigned int len, unsig
 	return r;
 }
 
-static int op_write(struct emul *e, gva_t gva, const void *buf, unsigned int len, unsigned int access)
+static int op_write(struct emul *e, gva_t gva, const void *buf, unsigned int len,
+		    unsigned int access)
 {
 	int r = check(e, gva, len, access);
 
@@ -172,7 +173,8 @@ static int op_write(struct emul *e, gva_t gva, const void *buf, unsigned int len
 	return r;
 }
 
-static int op_cmpxchg(struct emul *e, gva_t gva, void *old, const void *new, unsigned int len, unsigned int access)
+static int op_cmpxchg(struct emul *e, gva_t gva, void *old, const void *new, unsigned int len,
+		      unsigned int access)
 {
 	int r = check(e, gva, len, access);
 
@@ -254,7 +256,8 @@ static bool usable(const struct insn *i)
 	default:
 		break;
 	}
-	if (i->seg == X86_FS || i->seg == X86_GS || i->base == X86_RSP || i->index == X86_RSP || i->base == INSN_BASE_RIP)
+	if (i->seg == X86_FS || i->seg == X86_GS || i->base == X86_RSP || i->index == X86_RSP ||
+	    i->base == INSN_BASE_RIP)
 		return false;
 	for (n = 0; n < i->nr_opnd; n++)
 		if (i->opnd[n].kind == OPND_GPR && i->opnd[n].reg == X86_RSP && !i->opnd[n].high8)
@@ -267,7 +270,8 @@ static u64 rnd_address(void)
 {
 	u64 r = rnd();
 
-	return r & 1 ? WINDOW + (r >> 8) % WINDOW_SIZE : WINDOW + 0x1000 * (1 + (r >> 8) % 3) - (r >> 16) % 24;
+	return r & 1 ? WINDOW + (r >> 8) % WINDOW_SIZE
+		     : WINDOW + 0x1000 * (1 + (r >> 8) % 3) - (r >> 16) % 24;
 }
 
 /* Registers so that the memory operand falls into the window. False: it cannot. */
@@ -330,10 +334,13 @@ static bool equal_case(const struct insn *i, enum emul_result r)
 		if (fault.vector != emul.fault.vector) {
 			print_error("vector %u, host %llu\n", emul.fault.vector, fault.vector);
 			ok = false;
-		} else if (fault.vector == EXC_PF && i->op == OP_CMPS && emul.fault.error == fault.error) {
+		} else if (fault.vector == EXC_PF && i->op == OP_CMPS &&
+			   emul.fault.error == fault.error) {
 			/* which operand is read first is the processor's choice */
-		} else if (fault.vector == EXC_PF && (emul.fault.cr2 != fault.cr2 || emul.fault.error != fault.error)) {
-			print_error("#PF(%x) at %llx, host %llx at %llx\n", emul.fault.error, emul.fault.cr2, fault.error, fault.cr2);
+		} else if (fault.vector == EXC_PF &&
+			   (emul.fault.cr2 != fault.cr2 || emul.fault.error != fault.error)) {
+			print_error("#PF(%x) at %llx, host %llx at %llx\n", emul.fault.error,
+				    emul.fault.cr2, fault.error, fault.cr2);
 			ok = false;
 		}
 	} else if (st.rip != CODE + i->len) {
@@ -425,7 +432,8 @@ static void one(void)
 static void catch_signals(void)
 {
 	static const int signals[] = { SIGSEGV, SIGILL, SIGFPE, SIGBUS, SIGTRAP };
-	struct sigaction sa = { .sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_NODEFER | SA_ONSTACK };
+	struct sigaction sa = { .sa_sigaction = on_signal,
+				.sa_flags = SA_SIGINFO | SA_NODEFER | SA_ONSTACK };
 	static char stack[65536];
 	stack_t ss = { .ss_sp = stack, .ss_size = sizeof(stack) };
 	unsigned int i;
@@ -445,7 +453,8 @@ static void random_instructions(void **state)
 		one();
 	for (op = 0; op < OP_NR; op++)
 		kinds += per_op[op] != 0;
-	print_message("%lu cases of %lu mnemonics retired, %lu faulted, %lu differ\n", count_ok, kinds, count_fault, mismatches);
+	print_message("%lu cases of %lu mnemonics retired, %lu faulted, %lu differ\n", count_ok,
+		      kinds, count_fault, mismatches);
 	assert_int_equal(mismatches, 0);
 }
 
@@ -530,7 +539,8 @@ static void decimal_adjustment(void **state)
 		memcpy(insn_bytes, ops_bcd[n].bytes, 2);
 		for (ax = 0; ax < 0x10000 && differ < 4 * (n + 1); ax += 1 + (n > 3) * 2)
 			for (bits = 0; bits < 4; bits++) {
-				u64 flags = 0x202 | (bits & 1 ? X86_FLAG_CF : 0) | (bits & 2 ? X86_FLAG_AF : 0);
+				u64 flags = 0x202 | (bits & 1 ? X86_FLAG_CF : 0) |
+					    (bits & 2 ? X86_FLAG_AF : 0);
 
 				c->eax = 0xdead0000 | ax;
 				c->flags = flags;
@@ -543,10 +553,13 @@ static void decimal_adjustment(void **state)
 				st.gpr[X86_RAX] = 0xdead0000 | ax;
 				st.rflags = flags;
 				assert_int_equal(emul_step(&emul), EMUL_DONE);
-				if ((u32)st.gpr[X86_RAX] == c->eax && !((st.rflags ^ c->flags) & (amd ? X86_FLAGS_ARITH : ops_bcd[n].defined)))
+				if ((u32)st.gpr[X86_RAX] == c->eax &&
+				    !((st.rflags ^ c->flags) &
+				      (amd ? X86_FLAGS_ARITH : ops_bcd[n].defined)))
 					continue;
-				print_error("%02x ax=%x flags=%llx: %llx %llx, host %x %llx\n", ops_bcd[n].bytes[0], ax, flags,
-					    st.gpr[X86_RAX], st.rflags, c->eax, c->flags);
+				print_error("%02x ax=%x flags=%llx: %llx %llx, host %x %llx\n",
+					    ops_bcd[n].bytes[0], ax, flags, st.gpr[X86_RAX],
+					    st.rflags, c->eax, c->flags);
 				differ++;
 			}
 	}
@@ -577,8 +590,8 @@ static int setup(void **state)
 	u8 *page;
 	unsigned int i;
 
-	if (mmap((void *)WINDOW, 0x3000, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) ==
-	    MAP_FAILED)
+	if (mmap((void *)WINDOW, 0x3000, PROT_READ | PROT_WRITE,
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) == MAP_FAILED)
 		return -1;
 	page = mmap((void *)STUB, 0x2000, PROT_READ | PROT_WRITE | PROT_EXEC,
 		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);

@@ -190,18 +190,21 @@ static void load_matrix(void **state)
 					want = load_outcome(ss, cpl, rpl, access);
 					if (want) {
 						expect_fault(want, SEL_FREE);
-						assert_int_equal(peek(GDT + SEL_FREE + 5, 1), access);
+						assert_int_equal(peek(GDT + SEL_FREE + 5, 1),
+								 access);
 						continue;
 					}
 					step_done();
 					{
-						const struct x86_seg *s = &st.seg[ss ? X86_SS : X86_DS];
+						const struct x86_seg *s =
+							&st.seg[ss ? X86_SS : X86_DS];
 
 						assert_int_equal(s->sel, sel);
 						assert_int_equal(s->base, 0x12345678);
 						assert_int_equal(s->limit, 0x54321);
 						assert_int_equal(s->attr, 0x4000 | access | 1);
-						assert_int_equal(peek(GDT + SEL_FREE + 5, 1), access | 1);
+						assert_int_equal(peek(GDT + SEL_FREE + 5, 1),
+								 access | 1);
 						assert_int_equal(st.shadow_movss, ss);
 					}
 				}
@@ -495,8 +498,8 @@ static void fast_system_calls(void **state)
 
 static void flag_rules(void **state)
 {
-	const u64 all = X86_FLAGS_ARITH | X86_FLAG_TF | X86_FLAG_IF | X86_FLAG_DF | X86_FLAG_IOPL | X86_FLAG_NT |
-		X86_FLAG_RF | X86_FLAG_AC | X86_FLAG_ID;
+	const u64 all = X86_FLAGS_ARITH | X86_FLAG_TF | X86_FLAG_IF | X86_FLAG_DF | X86_FLAG_IOPL |
+			X86_FLAG_NT | X86_FLAG_RF | X86_FLAG_AC | X86_FLAG_ID;
 
 	/* POPFD of all ones at level 0; at level 3 with IOPL 0 and 3 */
 	machine_protected(0);

@@ -231,8 +231,8 @@ static void log_formats_and_limits(void **state)
 
 	assert_int_equal(pipe(p), 0);
 	dup2(p[1], 2);
-	host_log("%d %i %u %x %#x %lx %lu %s %c %% %08x %5d|%zu", -5, 7, 42u, 0xabcu, 0xabcu, 0x123456789abcUL, 9UL, "str",
-		 'c', 0x1fu, 42, (size_t)3);
+	host_log("%d %i %u %x %#x %lx %lu %s %c %% %08x %5d|%zu", -5, 7, 42u, 0xabcu, 0xabcu,
+		 0x123456789abcUL, 9UL, "str", 'c', 0x1fu, 42, (size_t)3);
 	n = read(p[0], buf, sizeof(buf) - 1);
 	for (int i = 0; i < 100; i++)
 		host_log("again and again");
@@ -241,7 +241,8 @@ static void log_formats_and_limits(void **state)
 	close(saved);
 	assert_true(n > 0);
 	buf[n] = 0;
-	assert_string_equal(buf, "anykvm: -5 7 42 abc 0xabc 123456789abc 9 str c % 0000001f    42|3\n");
+	assert_string_equal(buf,
+			    "anykvm: -5 7 42 abc 0xabc 123456789abc 9 str c % 0000001f    42|3\n");
 	n = read(p[0], buf, sizeof(buf) - 1);
 	for (ssize_t i = 0; i < n; i++)
 		lines += buf[i] == '\n';

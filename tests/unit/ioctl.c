@@ -93,7 +93,8 @@ static void test_bad_pointers(void **state)
 		KVM_X86_SET_MCE,
 	};
 	static const u32 sys_nrs[] = {
-		KVM_GET_SUPPORTED_CPUID, KVM_GET_MSR_INDEX_LIST, KVM_GET_MSR_FEATURE_INDEX_LIST, KVM_GET_MSRS,
+		KVM_GET_SUPPORTED_CPUID,	KVM_GET_MSR_INDEX_LIST,
+		KVM_GET_MSR_FEATURE_INDEX_LIST, KVM_GET_MSRS,
 		KVM_X86_GET_MCE_CAP_SUPPORTED,
 	};
 	static const u64 nowhere[] = { 8, 0xffff800000000000, 0xfffffffffffffff0, 0x7ffffffff000 };
@@ -344,11 +345,13 @@ static void check_stats(int fd, unsigned int at_least)
 	assert_int_equal(memcmp(whole + h.id_offset, "kvm", 3), 0);
 	assert_true(h.id_offset >= sizeof(h));
 	assert_true(h.desc_offset >= h.id_offset + h.name_size);
-	assert_true(h.data_offset >= h.desc_offset + h.num_desc * (sizeof(struct kvm_stats_desc) + h.name_size));
+	assert_true(h.data_offset >=
+		    h.desc_offset + h.num_desc * (sizeof(struct kvm_stats_desc) + h.name_size));
 	assert_int_equal((h.id_offset | h.desc_offset | h.data_offset) & 7, 0);
 	assert_int_equal(size, h.data_offset + h.num_desc * 8);
 	for (i = 0; i < h.num_desc; i++) {
-		struct kvm_stats_desc *d = (void *)(whole + h.desc_offset + i * (sizeof(*d) + h.name_size));
+		struct kvm_stats_desc *d = (void *)(whole + h.desc_offset +
+						    i * (sizeof(*d) + h.name_size));
 
 		assert_true((d->flags & KVM_STATS_TYPE_MASK) <= KVM_STATS_TYPE_MAX);
 		assert_true((d->flags & KVM_STATS_UNIT_MASK) <= KVM_STATS_UNIT_MAX);
@@ -358,7 +361,8 @@ static void check_stats(int fd, unsigned int at_least)
 		assert_in_range(strnlen(d->name, h.name_size), 1, h.name_size - 1);
 	}
 	for (pos = 0; pos < size; pos += 7)
-		assert_int_equal(core_stats_read(t_fd_obj(sfd), piece + pos, 7, pos), size - pos < 7 ? size - pos : 7);
+		assert_int_equal(core_stats_read(t_fd_obj(sfd), piece + pos, 7, pos),
+				 size - pos < 7 ? size - pos : 7);
 	assert_memory_equal(whole, piece, size);
 	assert_int_equal(core_stats_read(t_fd_obj(sfd), piece, 100, size), 0);
 	assert_int_equal(core_stats_read(t_fd_obj(sfd), piece, 100, ~0UL), 0);

@@ -141,7 +141,8 @@ static inline void x2apic_all(void)
 	int i;
 
 	for (i = 0; i < MAX_CPUS; i++) {
-		assert_int_equal(lapic_set_base_msr(cpus[i].l, lapic_base_msr(cpus[i].l) | 0xc00, false), 0);
+		assert_int_equal(
+			lapic_set_base_msr(cpus[i].l, lapic_base_msr(cpus[i].l) | 0xc00, false), 0);
 		assert_int_equal(lapic_msr_write(cpus[i].l, 0x80f, 0x1ff), 0);
 	}
 }

@@ -65,7 +65,8 @@ static void local_apic(struct cpu *c)
 		lapic_msr_read(c->l, 0x800 + rnd() % 0x100, &val);
 		break;
 	case 6:
-		if (lapic_set_base_msr(c->l, rnd() % 4 ? 0xfee00800 | (rnd() & 0x400) : val, rnd() & 1) == 0)
+		if (lapic_set_base_msr(c->l, rnd() % 4 ? 0xfee00800 | (rnd() & 0x400) : val,
+				       rnd() & 1) == 0)
 			assert_true(lapic_enabled(c->l) || !lapic_x2apic(c->l));
 		break;
 	case 7:
@@ -109,7 +110,8 @@ static void rest(void)
 
 	switch (rnd() % 10) {
 	case 0: case 1: case 2:
-		irqchip_pio(chip, port[rnd() % ARRAY_SIZE(port)], &val, rnd() % 8 ? 1 : 1 << rnd() % 3, rnd() % 4);
+		irqchip_pio(chip, port[rnd() % ARRAY_SIZE(port)], &val,
+			    rnd() % 8 ? 1 : 1 << rnd() % 3, rnd() % 4);
 		break;
 	case 3: case 4:
 		val = rnd() % 8 ? 0x10 + rnd() % 48 : rnd();

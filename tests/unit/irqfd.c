@@ -193,8 +193,10 @@ static bool signalled(int fd)
 
 static void test_irqfd_resample(void **state)
 {
-	int a = eventfd(0, EFD_NONBLOCK), b = eventfd(0, EFD_NONBLOCK), other = eventfd(0, EFD_NONBLOCK);
-	int ra = eventfd(0, EFD_NONBLOCK), rb = eventfd(0, EFD_NONBLOCK), rother = eventfd(0, EFD_NONBLOCK);
+	int a = eventfd(0, EFD_NONBLOCK), b = eventfd(0, EFD_NONBLOCK),
+	    other = eventfd(0, EFD_NONBLOCK);
+	int ra = eventfd(0, EFD_NONBLOCK), rb = eventfd(0, EFD_NONBLOCK),
+	    rother = eventfd(0, EFD_NONBLOCK);
 	u32 eoi = 0;
 
 	ioapic_write(0x10 + 2 * GSI_LEVEL + 1, 0);

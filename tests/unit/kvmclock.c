@@ -117,7 +117,8 @@ static void old_msr_and_disable(void **state)
 /* All vCPUs' pages describe one line, so that readings on different CPUs never go back. */
 static void one_line_for_all(void **state)
 {
-	struct pvclock *a = (void *)(t_interp.ram + PAGE_GPA), *b = (void *)(t_interp.ram + PAGE_GPA + 64);
+	struct pvclock *a = (void *)(t_interp.ram + PAGE_GPA),
+		       *b = (void *)(t_interp.ram + PAGE_GPA + 64);
 	int fd = t_ioctl_n(t_interp.vm_fd, KVM_CREATE_VCPU, 1);
 	struct vcpu *w = t_vcpu_obj(fd);
 	unsigned int i;

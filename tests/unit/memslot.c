@@ -122,7 +122,8 @@ static bool model_overlap(int id, u64 gfn, u64 npages)
 	int i;
 
 	for (i = 0; i < MODEL_SLOTS; i++)
-		if (i != id && model[i].live && gfn < model[i].gfn + model[i].npages && model[i].gfn < gfn + npages)
+		if (i != id && model[i].live && gfn < model[i].gfn + model[i].npages &&
+		    model[i].gfn < gfn + npages)
 			return true;
 	return false;
 }

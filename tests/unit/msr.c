@@ -80,7 +80,8 @@ static void all_numbers(void **state)
 				ret = msr_set(v, i, k < 2 ? seed : seed & 0x1f, k & 1);
 				assert_true(ret == 0 || ret == -EINVAL);
 				assert_true(was == 0 || was == -EINVAL);
-				if (!ret || was || i == MSR_IA32_TSC || (i & ~0xffu) == MSR_X2APIC_FIRST)
+				if (!ret || was || i == MSR_IA32_TSC ||
+				    (i & ~0xffu) == MSR_X2APIC_FIRST)
 					continue;
 				assert_int_equal(msr_get(v, i, &after, k & 1), 0);
 				assert_true(before == after);

@@ -67,8 +67,9 @@ static void modes(void **state)
 		program(2, row[i].mode, row[i].count);
 		clock_at(row[i].clock);
 		if (count(2) != row[i].val || out(2) != row[i].out)
-			fail_msg("mode %u count %u clock %u: %u %d, want %u %d", row[i].mode, row[i].count,
-				 row[i].clock, count(2), out(2), row[i].val, row[i].out);
+			fail_msg("mode %u count %u clock %u: %u %d, want %u %d", row[i].mode,
+				 row[i].count, row[i].clock, count(2), out(2), row[i].val,
+				 row[i].out);
 		assert_int_equal(!!(inb(0x61) & 0x20), row[i].out);
 	}
 	/* odd square wave: high for (n + 1) / 2 */
@@ -222,7 +223,8 @@ static void ticks(void **state)
 		fake_advance(1000000);
 		n += take(0) == 0x50;
 	}
-	assert_in_range(n, (fake_now - start) * HZ / 1193 / 1000000000 - 1, (fake_now - start) * HZ / 1193 / 1000000000);
+	assert_in_range(n, (fake_now - start) * HZ / 1193 / 1000000000 - 1,
+			(fake_now - start) * HZ / 1193 / 1000000000);
 	/* a CPU that was away for 5 ms gets every tick after it: one more with each EOI */
 	fake_advance_late(5000000);
 	for (i = 0; take(0) == 0x50; i++)

@@ -77,11 +77,13 @@ static void bits(void **state)
 		r = (const u32[]){ f->eax, f->ebx, f->ecx, f->edx }[words[i].reg];
 		assert_int_equal(r & words[i].set, words[i].set);
 		assert_int_equal(r & words[i].hidden, 0);
-		assert_int_equal(r & ~words[i].set & ~host(words[i].leaf, words[i].sub, words[i].reg), 0);
+		assert_int_equal(
+			r & ~words[i].set & ~host(words[i].leaf, words[i].sub, words[i].reg), 0);
 	}
 	/* ARAT: Linux takes the APIC timer in idle */
 	assert_true(policy_bit(e, n, 6, 0, CPUID_EAX, 2));
-	assert_int_equal(policy_bit(e, n, 0x80000007, 0, CPUID_EDX, 8), host(0x80000007, 0, CPUID_EDX) >> 8 & 1);
+	assert_int_equal(policy_bit(e, n, 0x80000007, 0, CPUID_EDX, 8),
+			 host(0x80000007, 0, CPUID_EDX) >> 8 & 1);
 }
 
 /* x86-64-v3, System V ABI's level, where the host has it. */
@@ -165,7 +167,8 @@ static void xsave_layout(void **state)
 		/* the place and size of AVX state are what the host's processor says */
 		assert_int_equal(policy_find(e, n, 0xd, 2)->eax, host(0xd, 2, CPUID_EAX));
 		assert_int_equal(policy_find(e, n, 0xd, 2)->ebx, host(0xd, 2, CPUID_EBX));
-		assert_int_equal(policy_xsave_size(7), host(0xd, 2, CPUID_EAX) + host(0xd, 2, CPUID_EBX));
+		assert_int_equal(policy_xsave_size(7),
+				 host(0xd, 2, CPUID_EAX) + host(0xd, 2, CPUID_EBX));
 	}
 }
 
@@ -253,16 +256,19 @@ static void features(void **state)
 	u64 f[2];
 
 	policy_features(e, n, e, n, f);
-	assert_true(has(f, FEAT_BASE) && has(f, FEAT_X87) && has(f, FEAT_SSE2) && has(f, FEAT_CMOV));
+	assert_true(has(f, FEAT_BASE) && has(f, FEAT_X87) && has(f, FEAT_SSE2) &&
+		    has(f, FEAT_CMOV));
 	assert_int_equal(has(f, FEAT_AVX2), host(7, 0, CPUID_EBX) >> 5 & 1);
 	assert_int_equal(has(f, FEAT_RDTSCP), host(0x80000001, 0, CPUID_EDX) >> 27 & 1);
-	assert_false(has(f, FEAT_VMX) || has(f, FEAT_SVM) || has(f, FEAT_XSAVES) || has(f, FEAT_PKU));
+	assert_false(has(f, FEAT_VMX) || has(f, FEAT_SVM) || has(f, FEAT_XSAVES) ||
+		     has(f, FEAT_PKU));
 
 	/* no CPUID at all: instructions that nothing guards work, as on hardware */
 	policy_features(e, n, NULL, 0, f);
 	assert_true(has(f, FEAT_SSE2) && has(f, FEAT_CMOV));
 	assert_int_equal(has(f, FEAT_AVX2), host(7, 0, CPUID_EBX) >> 5 & 1);
-	assert_false(has(f, FEAT_RDTSCP) || has(f, FEAT_INVPCID) || has(f, FEAT_FSGSBASE) || has(f, FEAT_XSAVE));
+	assert_false(has(f, FEAT_RDTSCP) || has(f, FEAT_INVPCID) || has(f, FEAT_FSGSBASE) ||
+		     has(f, FEAT_XSAVE));
 
 	memcpy(g, e, sizeof(g));
 	guest_entry(g, 1, 0)->ecx &= ~(BIT(26) | BIT(17));	/* XSAVE, PCID */
@@ -295,9 +301,11 @@ static void widths(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(sizes), cmocka_unit_test(bits), cmocka_unit_test(level_v3), cmocka_unit_test(vendor_limits),
-		cmocka_unit_test(speculation), cmocka_unit_test(xsave_layout), cmocka_unit_test(paravirtual),
-		cmocka_unit_test(out_of_range), cmocka_unit_test(features), cmocka_unit_test(widths),
+		cmocka_unit_test(sizes),       cmocka_unit_test(bits),
+		cmocka_unit_test(level_v3),    cmocka_unit_test(vendor_limits),
+		cmocka_unit_test(speculation), cmocka_unit_test(xsave_layout),
+		cmocka_unit_test(paravirtual), cmocka_unit_test(out_of_range),
+		cmocka_unit_test(features),    cmocka_unit_test(widths),
 	};
 
 	return cmocka_run_group_tests(tests, setup, NULL);

@@ -159,7 +159,8 @@ static void msi_x2apic(void **state)
 		assert_int_equal(take(c), 0x42);
 	assert_int_equal(lapic_ack(big), 0x42);
 	lapic_eoi(big);
-	irqchip_set_x2apic_api(chip, KVM_X2APIC_API_USE_32BIT_IDS | KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK);
+	irqchip_set_x2apic_api(chip, KVM_X2APIC_API_USE_32BIT_IDS |
+					     KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK);
 	assert_int_equal(irqchip_send_msi(chip, 0xfeeff000, 0x43), 0);
 	assert_int_equal(irqchip_send_msi(chip, 0x100feeff000, 0x43), 1);
 	assert_int_equal(lapic_ack(big), 0x43);

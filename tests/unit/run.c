@@ -39,7 +39,8 @@ static u8 *pio_data(void)
 	return (u8 *)run + run->io.data_offset;
 }
 
-static void expect_io(unsigned int direction, unsigned int port, unsigned int size, unsigned int count)
+static void expect_io(unsigned int direction, unsigned int port, unsigned int size,
+		      unsigned int count)
 {
 	assert_int_equal(t_interp_run(), 0);
 	assert_int_equal(run->exit_reason, KVM_EXIT_IO);

@@ -208,8 +208,8 @@ static void aml(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(rsdp), cmocka_unit_test(fadt), cmocka_unit_test(madt), cmocka_unit_test(mcfg),
-		cmocka_unit_test(no_room), cmocka_unit_test(aml),
+		cmocka_unit_test(rsdp), cmocka_unit_test(fadt),	   cmocka_unit_test(madt),
+		cmocka_unit_test(mcfg), cmocka_unit_test(no_room), cmocka_unit_test(aml),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

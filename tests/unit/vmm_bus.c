@@ -176,8 +176,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(nobody, setup), cmocka_unit_test_setup(ports, setup),
-		cmocka_unit_test_setup(mmio, setup), cmocka_unit_test(memory_layout), cmocka_unit_test(memory_access),
-		cmocka_unit_test(e820),
+		cmocka_unit_test_setup(mmio, setup),   cmocka_unit_test(memory_layout),
+		cmocka_unit_test(memory_access),       cmocka_unit_test(e820),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -65,7 +65,9 @@ static void set(unsigned int reg, uint8_t value)
 static int setup_rtc(void **state)
 {
 	const struct irq_pin pin = { .set = set_irq, .gsi = 8 };
-	const struct rtc_host host = { .timer = set_timer, .monotonic_ns = mono_ns, .real_ns = real_ns };
+	const struct rtc_host host = { .timer = set_timer,
+				       .monotonic_ns = mono_ns,
+				       .real_ns = real_ns };
 
 	real = NOW;
 	mono = 1000 * SEC;
@@ -214,7 +216,9 @@ static void power_off(void *opaque)
 static int setup_pm(void **state)
 {
 	const struct irq_pin pin = { .set = set_irq, .gsi = 9 };
-	const struct pm_host host = { .poweroff = power_off, .timer = set_timer, .monotonic_ns = mono_ns };
+	const struct pm_host host = { .poweroff = power_off,
+				      .timer = set_timer,
+				      .monotonic_ns = mono_ns };
 
 	mono = 1000 * SEC;
 	timer = level = 0;

@@ -203,7 +203,8 @@ static void loading(void **state)
 	assert_true(zp->e820_entries >= 4);
 	assert_true(!(regs.rflags & 0x200));
 	/* long mode, flat segments by the GDT that is in memory */
-	assert_true((sregs.cr0 & 0x80000001) == 0x80000001 && (sregs.cr4 & 0x20) && (sregs.efer & 0x500) == 0x500);
+	assert_true((sregs.cr0 & 0x80000001) == 0x80000001 && (sregs.cr4 & 0x20) &&
+		    (sregs.efer & 0x500) == 0x500);
 	assert_int_equal(sregs.cs.selector, 0x10);
 	assert_int_equal(sregs.ds.selector, 0x18);
 	assert_int_equal(gmem_read(&g, sregs.gdt.base + 0x10, &e, 8), 0);
@@ -228,8 +229,10 @@ static void loading(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup(bad_kernels, setup), cmocka_unit_test_setup(bad_others, setup),
-		cmocka_unit_test_setup(placement, setup), cmocka_unit_test_setup(loading, setup),
+		cmocka_unit_test_setup(bad_kernels, setup),
+		cmocka_unit_test_setup(bad_others, setup),
+		cmocka_unit_test_setup(placement, setup),
+		cmocka_unit_test_setup(loading, setup),
 	};
 	int ret;
 

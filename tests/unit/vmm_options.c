@@ -48,7 +48,8 @@ static void sizes(void **state)
 
 	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		bytes = 0;
-		if (options_parse_size(rows[i].text, &bytes) != rows[i].ret || bytes != rows[i].bytes)
+		if (options_parse_size(rows[i].text, &bytes) != rows[i].ret ||
+		    bytes != rows[i].bytes)
 			fail_msg("'%s' gives %#llx", rows[i].text, (unsigned long long)bytes);
 	}
 }
@@ -116,7 +117,8 @@ static void refused(void **state)
 		if (parse(&o, &err, rows[i].line) != -1)
 			fail_msg("'%s' is accepted", rows[i].line);
 		if (!strstr(err.text, rows[i].names))
-			fail_msg("'%s': message '%s' does not name '%s'", rows[i].line, err.text, rows[i].names);
+			fail_msg("'%s': message '%s' does not name '%s'", rows[i].line, err.text,
+				 rows[i].names);
 		if (strchr(err.text, '\n'))
 			fail_msg("'%s': more than a line", rows[i].line);
 	}

@@ -65,7 +65,8 @@ static int teardown(void **state)
 /* As Linux opens the port: FIFOs, OUT2, RTS, receive interrupts. */
 static void open_port(void)
 {
-	out(UART_FCR, UART_FCR_ENABLE_FIFO | UART_FCR_CLEAR_RCVR | UART_FCR_CLEAR_XMIT | UART_FCR_R_TRIG_10);
+	out(UART_FCR,
+	    UART_FCR_ENABLE_FIFO | UART_FCR_CLEAR_RCVR | UART_FCR_CLEAR_XMIT | UART_FCR_R_TRIG_10);
 	out(UART_MCR, UART_MCR_DTR | UART_MCR_RTS | UART_MCR_OUT2);
 	out(UART_IER, UART_IER_RDI | UART_IER_RLSI);
 }

@@ -118,7 +118,8 @@ static void build(const struct path *p, u64 rights)
 }
 
 /* SDM 3A 4.6.1, sentence by sentence. */
-static bool permitted(const struct walk_mode *m, unsigned int access, bool user_page, bool writable, bool xd)
+static bool permitted(const struct walk_mode *m, unsigned int access, bool user_page, bool writable,
+		      bool xd)
 {
 	bool write = access & WALK_WRITE, exec = access & WALK_EXEC;
 	bool xd_applies = m->levels >= 3 && m->nxe && xd;
@@ -156,13 +157,14 @@ static u32 error_code(const struct walk_mode *m, unsigned int access, bool prese
 {
 	bool fetch_flag = m->smep || (m->levels >= 3 && m->nxe);
 
-	return (present ? 1 : 0) | (access & WALK_WRITE ? 2 : 0) | (access & WALK_USER ? 4 : 0) | (rsvd ? 8 : 0) |
-		((access & WALK_EXEC) && fetch_flag ? 16 : 0);
+	return (present ? 1 : 0) | (access & WALK_WRITE ? 2 : 0) | (access & WALK_USER ? 4 : 0) |
+	       (rsvd ? 8 : 0) | ((access & WALK_EXEC) && fetch_flag ? 16 : 0);
 }
 
 static unsigned long checked;
 
-static void check_one(const struct path *p, const struct walk_mode *m, unsigned int access, bool user, bool writable, bool xd)
+static void check_one(const struct path *p, const struct walk_mode *m, unsigned int access,
+		      bool user, bool writable, bool xd)
 {
 	u64 before[6] = { 0 };
 	struct walk_result r;
@@ -210,7 +212,8 @@ static void permission_matrix(void **state)
 		const struct path *p = &paths[i];
 
 		for (bits = 0; bits < 64; bits++) {
-			u64 top = (bits & 1 ? U : 0) | (bits & 2 ? W : 0), leaf = (bits & 4 ? U : 0) | (bits & 8 ? W : 0);
+			u64 top = (bits & 1 ? U : 0) | (bits & 2 ? W : 0),
+			    leaf = (bits & 4 ? U : 0) | (bits & 8 ? W : 0);
 			bool user, writable, xd;
 
 			if (p->levels > 2) {
@@ -262,8 +265,10 @@ static void not_present(void **state)
 				build(p, P | U | W);
 				/* reserved bits of an entry that is not present do not count */
 				set(p, level, ~P);
-				assert_int_equal(x86_walk(&m, p->gva, accesses[k], &ops, NULL, &r), -EFAULT);
-				assert_int_equal(r.error_code, error_code(&m, accesses[k], false, false));
+				assert_int_equal(x86_walk(&m, p->gva, accesses[k], &ops, NULL, &r),
+						 -EFAULT);
+				assert_int_equal(r.error_code,
+						 error_code(&m, accesses[k], false, false));
 				if (level != p->top)
 					assert_false(get(p, p->top) & A);
 			}
@@ -331,11 +336,15 @@ static void reserved_bits(void **state)
 					if (get(p, level) & flip)
 						continue;
 					set(p, level, get(p, level) | flip);
-					ret = x86_walk(&m, p->gva, WALK_READ | WALK_USER, &ops, NULL, &r);
+					ret = x86_walk(&m, p->gva, WALK_READ | WALK_USER, &ops,
+						       NULL, &r);
 					if (reserved(p, level, bit, m.nxe)) {
 						assert_int_equal(ret, -EFAULT);
-						assert_int_equal(r.error_code, error_code(&m, WALK_USER, true, true));
-					} else if (level == p->leaf || bit >= 52 || (bit >= 8 && bit < 12)) {
+						assert_int_equal(
+							r.error_code,
+							error_code(&m, WALK_USER, true, true));
+					} else if (level == p->leaf || bit >= 52 ||
+						   (bit >= 8 && bit < 12)) {
 						assert_int_equal(ret, 0);
 					} else {
 						/* an address bit: the next table is elsewhere,
