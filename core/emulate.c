@@ -145,10 +145,13 @@ static u64 op_cr8_read(struct emul *e)
 }
 
 const struct emul_ops vcpu_emul_ops = {
-	.read = gaccess_read, .write = gaccess_write, .fetch = gaccess_fetch, .cmpxchg = gaccess_cmpxchg,
+	.read = gaccess_read, .write = gaccess_write, .fetch = gaccess_fetch,
+	.cmpxchg = gaccess_cmpxchg,
 	.is_ram = gaccess_is_ram, .io_in = io_port_in, .io_out = io_port_out,
-	.msr_read = op_msr_read, .msr_write = op_msr_write, .cpuid = op_cpuid, .cr_write = op_cr_write,
-	.cr8_read = op_cr8_read, .dr_write = op_dr_write, .invlpg = op_invlpg, .invpcid = op_invpcid,
+	.msr_read = op_msr_read, .msr_write = op_msr_write, .cpuid = op_cpuid,
+	.cr_write = op_cr_write,
+	.cr8_read = op_cr8_read, .dr_write = op_dr_write, .invlpg = op_invlpg,
+	.invpcid = op_invpcid,
 	.rdpmc = op_rdpmc, .rdtsc = op_rdtsc, .hypercall = op_hypercall, .vector = op_vector,
 	.has_feature = op_has_feature, .mode_changed = op_mode_changed,
 };

@@ -33,87 +33,87 @@ struct ioctl_row {
  * STRUCT(obj, copy), INPUT(obj, copy), LIST(obj, copy of the header, its address). System handlers
  * have no obj.
  */
-#define SYS_ROWS(NONE, VALUE, STRUCT, INPUT, LIST)							\
-	VALUE(KVM_GET_API_VERSION, sys_get_api_version)							\
-	VALUE(KVM_CREATE_VM, sys_create_vm)								\
-	VALUE(KVM_CHECK_EXTENSION, sys_check_extension)							\
-	VALUE(KVM_GET_VCPU_MMAP_SIZE, sys_get_vcpu_mmap_size)						\
-	LIST(KVM_GET_SUPPORTED_CPUID, sys_get_supported_cpuid, struct kvm_cpuid2)			\
-	LIST(KVM_GET_MSR_INDEX_LIST, sys_get_msr_index_list, struct kvm_msr_list)			\
-	LIST(KVM_GET_MSR_FEATURE_INDEX_LIST, sys_get_msr_feature_index_list, struct kvm_msr_list)	\
-	LIST(KVM_GET_MSRS, sys_get_msrs, struct kvm_msrs)						\
+#define SYS_ROWS(NONE, VALUE, STRUCT, INPUT, LIST)						\
+	VALUE(KVM_GET_API_VERSION, sys_get_api_version)						\
+	VALUE(KVM_CREATE_VM, sys_create_vm)							\
+	VALUE(KVM_CHECK_EXTENSION, sys_check_extension)						\
+	VALUE(KVM_GET_VCPU_MMAP_SIZE, sys_get_vcpu_mmap_size)					\
+	LIST(KVM_GET_SUPPORTED_CPUID, sys_get_supported_cpuid, struct kvm_cpuid2)		\
+	LIST(KVM_GET_MSR_INDEX_LIST, sys_get_msr_index_list, struct kvm_msr_list)		\
+	LIST(KVM_GET_MSR_FEATURE_INDEX_LIST, sys_get_msr_feature_index_list, struct kvm_msr_list) \
+	LIST(KVM_GET_MSRS, sys_get_msrs, struct kvm_msrs)					\
 	STRUCT(KVM_X86_GET_MCE_CAP_SUPPORTED, sys_get_mce_cap, u64)
 
-#define VM_ROWS(NONE, VALUE, STRUCT, INPUT, LIST)							\
-	VALUE(KVM_CHECK_EXTENSION, vm_ioctl_check_extension)						\
-	VALUE(KVM_CREATE_VCPU, vm_create_vcpu)								\
+#define VM_ROWS(NONE, VALUE, STRUCT, INPUT, LIST)						\
+	VALUE(KVM_CHECK_EXTENSION, vm_ioctl_check_extension)					\
+	VALUE(KVM_CREATE_VCPU, vm_create_vcpu)							\
 	STRUCT(KVM_SET_USER_MEMORY_REGION, vm_ioctl_set_memory_region, struct kvm_userspace_memory_region) \
-	VALUE(KVM_SET_TSS_ADDR, vm_set_tss_addr)							\
-	STRUCT(KVM_SET_IDENTITY_MAP_ADDR, vm_set_identity_map_addr, u64)				\
-	NONE(KVM_CREATE_IRQCHIP, vm_create_irqchip)							\
-	STRUCT(KVM_ENABLE_CAP, vm_enable_cap, struct kvm_enable_cap)					\
-	STRUCT(KVM_IRQ_LINE, vm_irq_line, struct kvm_irq_level)						\
-	STRUCT(KVM_IRQ_LINE_STATUS, vm_irq_line_status, struct kvm_irq_level)				\
-	STRUCT(KVM_GET_IRQCHIP, vm_get_irqchip, struct kvm_irqchip)					\
-	INPUT(KVM_SET_IRQCHIP, vm_set_irqchip, struct kvm_irqchip)					\
-	LIST(KVM_SET_GSI_ROUTING, vm_set_gsi_routing, struct kvm_irq_routing)				\
-	STRUCT(KVM_IRQFD, vm_irqfd, struct kvm_irqfd)							\
-	STRUCT(KVM_IOEVENTFD, vm_ioeventfd, struct kvm_ioeventfd)					\
-	STRUCT(KVM_SIGNAL_MSI, vm_signal_msi, struct kvm_msi)						\
-	NONE(KVM_CREATE_PIT, vm_create_pit)								\
-	STRUCT(KVM_CREATE_PIT2, vm_create_pit2, struct kvm_pit_config)					\
-	STRUCT(KVM_GET_PIT, vm_get_pit, struct kvm_pit_state)						\
-	INPUT(KVM_SET_PIT, vm_set_pit, struct kvm_pit_state)						\
-	STRUCT(KVM_GET_PIT2, vm_get_pit2, struct kvm_pit_state2)					\
-	STRUCT(KVM_SET_PIT2, vm_set_pit2, struct kvm_pit_state2)					\
-	VALUE(KVM_REINJECT_CONTROL, vm_ioctl_reinject_control)						\
-	STRUCT(KVM_SET_CLOCK, vm_set_clock, struct kvm_clock_data)					\
-	STRUCT(KVM_GET_CLOCK, vm_get_clock, struct kvm_clock_data)					\
-	STRUCT(KVM_GET_DIRTY_LOG, vm_get_dirty_log, struct kvm_dirty_log)				\
-	STRUCT(KVM_CLEAR_DIRTY_LOG, vm_clear_dirty_log, struct kvm_clear_dirty_log)			\
-	STRUCT(KVM_REGISTER_COALESCED_MMIO, vm_register_coalesced, struct kvm_coalesced_mmio_zone)	\
+	VALUE(KVM_SET_TSS_ADDR, vm_set_tss_addr)						\
+	STRUCT(KVM_SET_IDENTITY_MAP_ADDR, vm_set_identity_map_addr, u64)			\
+	NONE(KVM_CREATE_IRQCHIP, vm_create_irqchip)						\
+	STRUCT(KVM_ENABLE_CAP, vm_enable_cap, struct kvm_enable_cap)				\
+	STRUCT(KVM_IRQ_LINE, vm_irq_line, struct kvm_irq_level)					\
+	STRUCT(KVM_IRQ_LINE_STATUS, vm_irq_line_status, struct kvm_irq_level)			\
+	STRUCT(KVM_GET_IRQCHIP, vm_get_irqchip, struct kvm_irqchip)				\
+	INPUT(KVM_SET_IRQCHIP, vm_set_irqchip, struct kvm_irqchip)				\
+	LIST(KVM_SET_GSI_ROUTING, vm_set_gsi_routing, struct kvm_irq_routing)			\
+	STRUCT(KVM_IRQFD, vm_irqfd, struct kvm_irqfd)						\
+	STRUCT(KVM_IOEVENTFD, vm_ioeventfd, struct kvm_ioeventfd)				\
+	STRUCT(KVM_SIGNAL_MSI, vm_signal_msi, struct kvm_msi)					\
+	NONE(KVM_CREATE_PIT, vm_create_pit)							\
+	STRUCT(KVM_CREATE_PIT2, vm_create_pit2, struct kvm_pit_config)				\
+	STRUCT(KVM_GET_PIT, vm_get_pit, struct kvm_pit_state)					\
+	INPUT(KVM_SET_PIT, vm_set_pit, struct kvm_pit_state)					\
+	STRUCT(KVM_GET_PIT2, vm_get_pit2, struct kvm_pit_state2)				\
+	STRUCT(KVM_SET_PIT2, vm_set_pit2, struct kvm_pit_state2)				\
+	VALUE(KVM_REINJECT_CONTROL, vm_ioctl_reinject_control)					\
+	STRUCT(KVM_SET_CLOCK, vm_set_clock, struct kvm_clock_data)				\
+	STRUCT(KVM_GET_CLOCK, vm_get_clock, struct kvm_clock_data)				\
+	STRUCT(KVM_GET_DIRTY_LOG, vm_get_dirty_log, struct kvm_dirty_log)			\
+	STRUCT(KVM_CLEAR_DIRTY_LOG, vm_clear_dirty_log, struct kvm_clear_dirty_log)		\
+	STRUCT(KVM_REGISTER_COALESCED_MMIO, vm_register_coalesced, struct kvm_coalesced_mmio_zone) \
 	STRUCT(KVM_UNREGISTER_COALESCED_MMIO, vm_unregister_coalesced, struct kvm_coalesced_mmio_zone)	\
-	VALUE(KVM_SET_BOOT_CPU_ID, vm_set_boot_cpu_id)							\
-	STRUCT(KVM_X86_SET_MSR_FILTER, vm_set_msr_filter, struct kvm_msr_filter)			\
+	VALUE(KVM_SET_BOOT_CPU_ID, vm_set_boot_cpu_id)						\
+	STRUCT(KVM_X86_SET_MSR_FILTER, vm_set_msr_filter, struct kvm_msr_filter)		\
 	NONE(KVM_GET_STATS_FD, vm_get_stats_fd)
 
-#define VCPU_ROWS(NONE, VALUE, STRUCT, INPUT, LIST)							\
-	STRUCT(KVM_GET_REGS, vcpu_get_regs, struct kvm_regs)						\
-	STRUCT(KVM_SET_REGS, vcpu_set_regs, struct kvm_regs)						\
-	STRUCT(KVM_GET_SREGS, vcpu_get_sregs, struct kvm_sregs)						\
-	STRUCT(KVM_SET_SREGS, vcpu_set_sregs, struct kvm_sregs)						\
-	STRUCT(KVM_GET_SREGS2, vcpu_get_sregs2, struct kvm_sregs2)					\
-	STRUCT(KVM_SET_SREGS2, vcpu_set_sregs2, struct kvm_sregs2)					\
-	STRUCT(KVM_GET_FPU, vcpu_get_fpu, struct kvm_fpu)						\
-	STRUCT(KVM_SET_FPU, vcpu_set_fpu, struct kvm_fpu)						\
-	STRUCT(KVM_GET_XSAVE, vcpu_get_xsave, struct kvm_xsave)						\
-	STRUCT(KVM_GET_XSAVE2, vcpu_get_xsave2, struct kvm_xsave)					\
-	STRUCT(KVM_SET_XSAVE, vcpu_set_xsave, struct kvm_xsave)						\
-	STRUCT(KVM_GET_XCRS, vcpu_get_xcrs, struct kvm_xcrs)						\
-	STRUCT(KVM_SET_XCRS, vcpu_set_xcrs, struct kvm_xcrs)						\
-	LIST(KVM_GET_MSRS, vcpu_get_msrs, struct kvm_msrs)						\
-	LIST(KVM_SET_MSRS, vcpu_set_msrs, struct kvm_msrs)						\
-	LIST(KVM_SET_CPUID2, vcpu_ioctl_set_cpuid2, struct kvm_cpuid2)					\
-	LIST(KVM_GET_CPUID2, vcpu_ioctl_get_cpuid2, struct kvm_cpuid2)					\
-	STRUCT(KVM_GET_LAPIC, vcpu_get_lapic, struct kvm_lapic_state)					\
-	STRUCT(KVM_SET_LAPIC, vcpu_set_lapic, struct kvm_lapic_state)					\
-	STRUCT(KVM_GET_MP_STATE, vcpu_get_mp_state, struct kvm_mp_state)				\
-	STRUCT(KVM_SET_MP_STATE, vcpu_set_mp_state, struct kvm_mp_state)				\
-	STRUCT(KVM_GET_VCPU_EVENTS, vcpu_get_events, struct kvm_vcpu_events)				\
-	STRUCT(KVM_SET_VCPU_EVENTS, vcpu_set_events, struct kvm_vcpu_events)				\
-	STRUCT(KVM_GET_DEBUGREGS, vcpu_get_debugregs, struct kvm_debugregs)				\
-	STRUCT(KVM_SET_DEBUGREGS, vcpu_set_debugregs, struct kvm_debugregs)				\
-	NONE(KVM_GET_TSC_KHZ, vcpu_get_tsc_khz)								\
-	VALUE(KVM_SET_TSC_KHZ, vcpu_set_tsc_khz)							\
-	STRUCT(KVM_ENABLE_CAP, vcpu_enable_cap, struct kvm_enable_cap)					\
-	NONE(KVM_KVMCLOCK_CTRL, vcpu_kvmclock_ctrl)							\
-	STRUCT(KVM_INTERRUPT, vcpu_interrupt, struct kvm_interrupt)					\
-	NONE(KVM_NMI, vcpu_nmi)										\
-	STRUCT(KVM_SET_GUEST_DEBUG, vcpu_set_guest_debug, struct kvm_guest_debug)			\
-	STRUCT(KVM_TRANSLATE, vcpu_translate, struct kvm_translation)					\
-	VALUE(KVM_SET_SIGNAL_MASK, vcpu_set_signal_mask)						\
-	STRUCT(KVM_X86_SETUP_MCE, vcpu_setup_mce, u64)							\
-	STRUCT(KVM_X86_SET_MCE, vcpu_set_mce, struct kvm_x86_mce)					\
+#define VCPU_ROWS(NONE, VALUE, STRUCT, INPUT, LIST)						\
+	STRUCT(KVM_GET_REGS, vcpu_get_regs, struct kvm_regs)					\
+	STRUCT(KVM_SET_REGS, vcpu_set_regs, struct kvm_regs)					\
+	STRUCT(KVM_GET_SREGS, vcpu_get_sregs, struct kvm_sregs)					\
+	STRUCT(KVM_SET_SREGS, vcpu_set_sregs, struct kvm_sregs)					\
+	STRUCT(KVM_GET_SREGS2, vcpu_get_sregs2, struct kvm_sregs2)				\
+	STRUCT(KVM_SET_SREGS2, vcpu_set_sregs2, struct kvm_sregs2)				\
+	STRUCT(KVM_GET_FPU, vcpu_get_fpu, struct kvm_fpu)					\
+	STRUCT(KVM_SET_FPU, vcpu_set_fpu, struct kvm_fpu)					\
+	STRUCT(KVM_GET_XSAVE, vcpu_get_xsave, struct kvm_xsave)					\
+	STRUCT(KVM_GET_XSAVE2, vcpu_get_xsave2, struct kvm_xsave)				\
+	STRUCT(KVM_SET_XSAVE, vcpu_set_xsave, struct kvm_xsave)					\
+	STRUCT(KVM_GET_XCRS, vcpu_get_xcrs, struct kvm_xcrs)					\
+	STRUCT(KVM_SET_XCRS, vcpu_set_xcrs, struct kvm_xcrs)					\
+	LIST(KVM_GET_MSRS, vcpu_get_msrs, struct kvm_msrs)					\
+	LIST(KVM_SET_MSRS, vcpu_set_msrs, struct kvm_msrs)					\
+	LIST(KVM_SET_CPUID2, vcpu_ioctl_set_cpuid2, struct kvm_cpuid2)				\
+	LIST(KVM_GET_CPUID2, vcpu_ioctl_get_cpuid2, struct kvm_cpuid2)				\
+	STRUCT(KVM_GET_LAPIC, vcpu_get_lapic, struct kvm_lapic_state)				\
+	STRUCT(KVM_SET_LAPIC, vcpu_set_lapic, struct kvm_lapic_state)				\
+	STRUCT(KVM_GET_MP_STATE, vcpu_get_mp_state, struct kvm_mp_state)			\
+	STRUCT(KVM_SET_MP_STATE, vcpu_set_mp_state, struct kvm_mp_state)			\
+	STRUCT(KVM_GET_VCPU_EVENTS, vcpu_get_events, struct kvm_vcpu_events)			\
+	STRUCT(KVM_SET_VCPU_EVENTS, vcpu_set_events, struct kvm_vcpu_events)			\
+	STRUCT(KVM_GET_DEBUGREGS, vcpu_get_debugregs, struct kvm_debugregs)			\
+	STRUCT(KVM_SET_DEBUGREGS, vcpu_set_debugregs, struct kvm_debugregs)			\
+	NONE(KVM_GET_TSC_KHZ, vcpu_get_tsc_khz)							\
+	VALUE(KVM_SET_TSC_KHZ, vcpu_set_tsc_khz)						\
+	STRUCT(KVM_ENABLE_CAP, vcpu_enable_cap, struct kvm_enable_cap)				\
+	NONE(KVM_KVMCLOCK_CTRL, vcpu_kvmclock_ctrl)						\
+	STRUCT(KVM_INTERRUPT, vcpu_interrupt, struct kvm_interrupt)				\
+	NONE(KVM_NMI, vcpu_nmi)									\
+	STRUCT(KVM_SET_GUEST_DEBUG, vcpu_set_guest_debug, struct kvm_guest_debug)		\
+	STRUCT(KVM_TRANSLATE, vcpu_translate, struct kvm_translation)				\
+	VALUE(KVM_SET_SIGNAL_MASK, vcpu_set_signal_mask)					\
+	STRUCT(KVM_X86_SETUP_MCE, vcpu_setup_mce, u64)						\
+	STRUCT(KVM_X86_SET_MCE, vcpu_set_mce, struct kvm_x86_mce)				\
 	NONE(KVM_GET_STATS_FD, vcpu_get_stats_fd)
 
 /* ---- handlers too small for a file ----------------------------------------------------------- */

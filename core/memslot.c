@@ -283,7 +283,8 @@ static int memslot_commit(struct vm *vm, unsigned int as,
 	struct memslots *old_table = vm->memslots[as], *table;
 	const struct memslot *old = slot_by_id(old_table, r->slot);
 	struct memslot new = {
-		.gfn = r->guest_phys_addr >> HV_PAGE_SHIFT, .npages = r->memory_size >> HV_PAGE_SHIFT,
+		.gfn = r->guest_phys_addr >> HV_PAGE_SHIFT,
+		.npages = r->memory_size >> HV_PAGE_SHIFT,
 		.hva = r->userspace_addr, .id = r->slot, .flags = r->flags,
 	};
 	gfn_t old_gfn = old ? old->gfn : 0;

@@ -358,7 +358,8 @@ static int on_fail(struct vcpu *v)
 
 static int (*const on_exit[EXIT_NR])(struct vcpu *v) = {
 	[EXIT_KICKED] = on_kicked, [EXIT_EMULATE] = on_emulate, [EXIT_HLT] = vcpu_halt,
-	[EXIT_INTR_WINDOW] = on_intr_window, [EXIT_NMI_WINDOW] = on_nmi_window, [EXIT_SHUTDOWN] = on_shutdown,
+	[EXIT_INTR_WINDOW] = on_intr_window, [EXIT_NMI_WINDOW] = on_nmi_window,
+	[EXIT_SHUTDOWN] = on_shutdown,
 	[EXIT_DEBUG] = on_debug, [EXIT_MEM_ERROR] = on_mem_error, [EXIT_FAIL] = on_fail,
 };
 

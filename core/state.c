@@ -29,10 +29,14 @@ long vcpu_get_regs(struct vcpu *vcpu, struct kvm_regs *r)
 
 	cache_regs(vcpu, REGS_GPR | REGS_RIP_FLAGS);
 	*r = (struct kvm_regs){
-		.rax = st->gpr[X86_RAX], .rbx = st->gpr[X86_RBX], .rcx = st->gpr[X86_RCX], .rdx = st->gpr[X86_RDX],
-		.rsi = st->gpr[X86_RSI], .rdi = st->gpr[X86_RDI], .rsp = st->gpr[X86_RSP], .rbp = st->gpr[X86_RBP],
-		.r8 = st->gpr[X86_R8], .r9 = st->gpr[X86_R9], .r10 = st->gpr[X86_R10], .r11 = st->gpr[X86_R11],
-		.r12 = st->gpr[X86_R12], .r13 = st->gpr[X86_R13], .r14 = st->gpr[X86_R14], .r15 = st->gpr[X86_R15],
+		.rax = st->gpr[X86_RAX], .rbx = st->gpr[X86_RBX], .rcx = st->gpr[X86_RCX],
+		.rdx = st->gpr[X86_RDX],
+		.rsi = st->gpr[X86_RSI], .rdi = st->gpr[X86_RDI], .rsp = st->gpr[X86_RSP],
+		.rbp = st->gpr[X86_RBP],
+		.r8 = st->gpr[X86_R8], .r9 = st->gpr[X86_R9], .r10 = st->gpr[X86_R10],
+		.r11 = st->gpr[X86_R11],
+		.r12 = st->gpr[X86_R12], .r13 = st->gpr[X86_R13], .r14 = st->gpr[X86_R14],
+		.r15 = st->gpr[X86_R15],
 		.rip = st->rip, .rflags = st->rflags,
 	};
 	return 0;
