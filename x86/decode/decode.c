@@ -8,9 +8,11 @@
 enum pfx_class { PC_NONE, PC_OPSIZE, PC_ADDRSIZE, PC_LOCK, PC_REP, PC_REPNE, PC_SEG /* + enum x86_sreg */ };
 
 static const u8 pfx_class[256] = {
-	[0x26] = PC_SEG + X86_ES, [0x2e] = PC_SEG + X86_CS, [0x36] = PC_SEG + X86_SS, [0x3e] = PC_SEG + X86_DS,
+	[0x26] = PC_SEG + X86_ES, [0x2e] = PC_SEG + X86_CS, [0x36] = PC_SEG + X86_SS,
+	[0x3e] = PC_SEG + X86_DS,
 	[0x64] = PC_SEG + X86_FS, [0x65] = PC_SEG + X86_GS,
-	[0x66] = PC_OPSIZE, [0x67] = PC_ADDRSIZE, [0xf0] = PC_LOCK, [0xf2] = PC_REPNE, [0xf3] = PC_REP,
+	[0x66] = PC_OPSIZE, [0x67] = PC_ADDRSIZE, [0xf0] = PC_LOCK, [0xf2] = PC_REPNE,
+	[0xf3] = PC_REP,
 };
 
 #define F(x)	((u16)X86_FLAG_##x)

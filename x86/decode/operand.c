@@ -3,7 +3,8 @@
 #include "tables.h"
 
 static const u8 type_size[] = {
-	[TY_n] = 0, [TY_b] = 1, [TY_w] = 2, [TY_d] = 4, [TY_q] = 8, [TY_t] = 10, [TY_dq] = 16, [TY_qq] = 32,
+	[TY_n] = 0, [TY_b] = 1, [TY_w] = 2, [TY_d] = 4, [TY_q] = 8, [TY_t] = 10, [TY_dq] = 16,
+	[TY_qq] = 32,
 	[TY_ub] = 1, [TY_sb] = 1, [TY_ss] = 4, [TY_sd] = 8,
 };
 

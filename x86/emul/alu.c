@@ -145,14 +145,17 @@ ALU2_VEX(adcx, "adcx")
 ALU2_VEX(adox, "adox")
 
 static const alu_fn alu[OP_NR] = {
-	[OP_ADD] = alu_add, [OP_OR] = alu_or, [OP_ADC] = alu_adc, [OP_SBB] = alu_sbb, [OP_AND] = alu_and,
+	[OP_ADD] = alu_add, [OP_OR] = alu_or, [OP_ADC] = alu_adc, [OP_SBB] = alu_sbb,
+	[OP_AND] = alu_and,
 	[OP_SUB] = alu_sub, [OP_XOR] = alu_xor, [OP_CMP] = alu_sub, [OP_TEST] = alu_test,
 	[OP_INC] = alu_inc, [OP_DEC] = alu_dec, [OP_NOT] = alu_not, [OP_NEG] = alu_neg,
-	[OP_SHL] = alu_shl, [OP_SHR] = alu_shr, [OP_SAR] = alu_sar, [OP_ROL] = alu_rol, [OP_ROR] = alu_ror,
+	[OP_SHL] = alu_shl, [OP_SHR] = alu_shr, [OP_SAR] = alu_sar, [OP_ROL] = alu_rol,
+	[OP_ROR] = alu_ror,
 	[OP_RCL] = alu_rcl, [OP_RCR] = alu_rcr,
 	[OP_BT] = alu_bt, [OP_BTS] = alu_bts, [OP_BTR] = alu_btr, [OP_BTC] = alu_btc,
 	[OP_BSF] = alu_bsf, [OP_BSR] = alu_bsr, [OP_LZCNT] = alu_lzcnt, [OP_TZCNT] = alu_tzcnt,
-	[OP_POPCNT] = alu_popcnt, [OP_BLSI] = alu_blsi, [OP_BLSMSK] = alu_blsmsk, [OP_BLSR] = alu_blsr,
+	[OP_POPCNT] = alu_popcnt, [OP_BLSI] = alu_blsi, [OP_BLSMSK] = alu_blsmsk,
+	[OP_BLSR] = alu_blsr,
 	[OP_ADCX] = alu_adcx, [OP_ADOX] = alu_adox,
 };
 
