@@ -122,11 +122,13 @@ static int stats_release(struct inode *inode, struct file *file)
 }
 
 static const struct file_operations vm_fops = {
-	.owner = THIS_MODULE, .unlocked_ioctl = vm_ioctl, .release = vm_release, .llseek = noop_llseek,
+	.owner = THIS_MODULE, .unlocked_ioctl = vm_ioctl, .release = vm_release,
+	.llseek = noop_llseek,
 };
 
 static const struct file_operations vcpu_fops = {
-	.owner = THIS_MODULE, .unlocked_ioctl = vcpu_ioctl, .mmap = vcpu_mmap, .release = vcpu_release,
+	.owner = THIS_MODULE, .unlocked_ioctl = vcpu_ioctl, .mmap = vcpu_mmap,
+	.release = vcpu_release,
 	.llseek = noop_llseek,
 };
 
