@@ -189,7 +189,8 @@ static int create_machine(struct vm *vm, struct vmm_err *err)
 {
 	const struct q35_host host = {
 		.bus = &vm->bus, .loop = &vm->loop, .mem = &vm->mem, .cpus = vm->opt->cpus,
-		.irq = machine_irq, .poweroff = machine_poweroff, .reset = machine_reset, .opaque = vm,
+		.irq = machine_irq, .poweroff = machine_poweroff, .reset = machine_reset,
+		.opaque = vm,
 	};
 	const struct uart_host console = term_uart_host(&vm->term);
 

@@ -133,7 +133,8 @@ int linux_open(struct linux_boot *lb, const char *kernel, const char *initrd, co
 	uint64_t size;
 
 	*lb = (struct linux_boot){
-		.kernel_path = kernel, .initrd_path = initrd, .cmdline = cmdline, .kernel_fd = -1, .initrd_fd = -1,
+		.kernel_path = kernel, .initrd_path = initrd, .cmdline = cmdline, .kernel_fd = -1,
+		.initrd_fd = -1,
 	};
 	lb->kernel_fd = open_file(kernel, "kernel", &size, err);
 	if (lb->kernel_fd < 0)
@@ -271,10 +272,12 @@ int linux_load(const struct linux_boot *lb, const struct gmem *g, uint64_t rsdp,
 void linux_entry(const struct linux_boot *lb, struct kvm_regs *regs, struct kvm_sregs *sregs)
 {
 	struct kvm_segment code = {
-		.limit = 0xffffffff, .selector = BOOT_CS, .type = 0xb, .present = 1, .s = 1, .l = 1, .g = 1,
+		.limit = 0xffffffff, .selector = BOOT_CS, .type = 0xb, .present = 1, .s = 1, .l = 1,
+		.g = 1,
 	};
 	struct kvm_segment data = {
-		.limit = 0xffffffff, .selector = BOOT_DS, .type = 0x3, .present = 1, .s = 1, .db = 1, .g = 1,
+		.limit = 0xffffffff, .selector = BOOT_DS, .type = 0x3, .present = 1, .s = 1,
+		.db = 1, .g = 1,
 	};
 
 	sregs->cs = code;
@@ -287,6 +290,7 @@ void linux_entry(const struct linux_boot *lb, struct kvm_regs *regs, struct kvm_
 	sregs->cr4 = CR4_PAE;
 	sregs->efer = EFER_LME | EFER_LMA;
 	*regs = (struct kvm_regs){
-		.rip = lb->code_addr + ENTRY_64, .rsi = ZERO_PAGE_ADDR, .rsp = STACK_TOP, .rflags = RFLAGS_FIXED,
+		.rip = lb->code_addr + ENTRY_64, .rsi = ZERO_PAGE_ADDR, .rsp = STACK_TOP,
+		.rflags = RFLAGS_FIXED,
 	};
 }

@@ -93,10 +93,12 @@ int q35_create(struct q35 *q, const struct q35_host *host, const struct uart_hos
 	       struct vmm_err *err)
 {
 	const struct rtc_host rtc_host = {
-		.timer = rtc_timer_set, .monotonic_ns = host_monotonic, .real_ns = host_real, .opaque = q,
+		.timer = rtc_timer_set, .monotonic_ns = host_monotonic, .real_ns = host_real,
+		.opaque = q,
 	};
 	const struct pm_host pm_host = {
-		.poweroff = poweroff, .timer = pm_timer_set, .monotonic_ns = host_monotonic, .opaque = q,
+		.poweroff = poweroff, .timer = pm_timer_set, .monotonic_ns = host_monotonic,
+		.opaque = q,
 	};
 	const struct reset_line line = { .reset = host->reset, .opaque = host->opaque };
 	struct irq_pin irq;
