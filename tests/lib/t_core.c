@@ -153,8 +153,10 @@ static const struct vendor_ops fake_vendor = {
 	.vm_init = fake_vm_init, .vm_destroy = fake_vm_destroy,
 	.vcpu_create = fake_vcpu_create, .vcpu_destroy = fake_vcpu_destroy,
 	.load = fake_nothing, .put = fake_nothing, .enter = fake_enter, .kick = fake_kick,
-	.regs_changed = fake_regs_changed, .inject = fake_inject, .request_window = fake_request_window,
-	.tlb_flush = fake_tlb_flush, .tlb_flush_page = fake_tlb_flush_page, .tlb_flush_pcid = fake_tlb_flush_pcid,
+	.regs_changed = fake_regs_changed, .inject = fake_inject,
+	.request_window = fake_request_window,
+	.tlb_flush = fake_tlb_flush, .tlb_flush_page = fake_tlb_flush_page,
+	.tlb_flush_pcid = fake_tlb_flush_pcid,
 	.memslots_changed = fake_memslots_changed, .gmem_written = fake_gmem_written,
 };
 
@@ -308,7 +310,8 @@ struct vcpu *t_vcpu_obj(int fd)
 long t_set_slot(int vm_fd, u32 slot, u64 gpa, u64 size, void *host, u32 flags)
 {
 	struct kvm_userspace_memory_region r = {
-		.slot = slot, .flags = flags, .guest_phys_addr = gpa, .memory_size = size, .userspace_addr = (u64)host,
+		.slot = slot, .flags = flags, .guest_phys_addr = gpa, .memory_size = size,
+		.userspace_addr = (u64)host,
 	};
 
 	return t_ioctl(vm_fd, KVM_SET_USER_MEMORY_REGION, &r);

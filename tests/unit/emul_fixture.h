@@ -193,8 +193,10 @@ static bool fx_is_ram(struct emul *e, gva_t gva, unsigned int len, unsigned int 
 }
 
 static const struct emul_ops fx_ops = {
-	.read = fx_read, .write = fx_write, .fetch = fx_fetch, .cmpxchg = fx_cmpxchg, .io_in = fx_io_in,
-	.io_out = fx_io_out, .cr_write = fx_cr_write, .dr_write = fx_dr_write, .has_feature = fx_has_feature,
+	.read = fx_read, .write = fx_write, .fetch = fx_fetch, .cmpxchg = fx_cmpxchg,
+	.io_in = fx_io_in,
+	.io_out = fx_io_out, .cr_write = fx_cr_write, .dr_write = fx_dr_write,
+	.has_feature = fx_has_feature,
 	.mode_changed = fx_mode_changed, .is_ram = fx_is_ram,
 };
 

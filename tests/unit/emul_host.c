@@ -209,7 +209,8 @@ static bool op_is_ram(struct emul *e, gva_t gva, unsigned int len, unsigned int 
 }
 
 static const struct emul_ops ops = {
-	.read = op_read, .write = op_write, .cmpxchg = op_cmpxchg, .fetch = op_fetch, .has_feature = op_has_feature,
+	.read = op_read, .write = op_write, .cmpxchg = op_cmpxchg, .fetch = op_fetch,
+	.has_feature = op_has_feature,
 	.is_ram = op_is_ram,
 };
 

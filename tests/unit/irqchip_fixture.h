@@ -67,8 +67,10 @@ static void sink_gsi_eoi(void *vm, u32 gsi)
 }
 
 static const struct irq_sink sink = {
-	.lapic_event = sink_event, .lapic_init = sink_init, .lapic_sipi = sink_sipi, .lapic_nmi = sink_nmi,
-	.lapic_smi = sink_smi, .pic_output = sink_pic, .eoi_exit = sink_eoi_exit, .guest_tsc = sink_tsc,
+	.lapic_event = sink_event, .lapic_init = sink_init, .lapic_sipi = sink_sipi,
+	.lapic_nmi = sink_nmi,
+	.lapic_smi = sink_smi, .pic_output = sink_pic, .eoi_exit = sink_eoi_exit,
+	.guest_tsc = sink_tsc,
 	.tsc_khz = sink_khz, .gsi_eoi = sink_gsi_eoi,
 };
 

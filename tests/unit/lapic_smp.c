@@ -35,8 +35,10 @@ static u64 tsc(void *owner) { return host_monotonic_ns(); }
 static u32 khz(void *owner) { return 1000000; }
 
 static const struct irq_sink sink = {
-	.lapic_event = ev, .lapic_init = ignore, .lapic_sipi = ignore_sipi, .lapic_nmi = nmi, .lapic_smi = ignore,
-	.pic_output = ignore_pic, .eoi_exit = ignore_sipi, .guest_tsc = tsc, .tsc_khz = khz, .gsi_eoi = ignore_eoi,
+	.lapic_event = ev, .lapic_init = ignore, .lapic_sipi = ignore_sipi, .lapic_nmi = nmi,
+	.lapic_smi = ignore,
+	.pic_output = ignore_pic, .eoi_exit = ignore_sipi, .guest_tsc = tsc, .tsc_khz = khz,
+	.gsi_eoi = ignore_eoi,
 };
 
 static u64 now_s(void)

@@ -52,7 +52,8 @@ static int setup(void **state)
 static void build(unsigned int index, unsigned int cpus, bool hide)
 {
 	const struct cpuid_config cfg = {
-		.index = index, .cpus = cpus, .tsc_khz = 2500000, .tsc_deadline = !hide, .hide_kvm = hide,
+		.index = index, .cpus = cpus, .tsc_khz = 2500000, .tsc_deadline = !hide,
+		.hide_kvm = hide,
 	};
 
 	cpuid_build(&out, &supported.hdr, &cfg);
