@@ -45,7 +45,8 @@ static enum soft_done do_pushf(struct soft_vcpu *sv, u32 arg)
 static enum soft_done do_popf(struct soft_vcpu *sv, u32 arg)
 {
 	struct x86_state *st = &sv->st;
-	u64 may = X86_FLAGS_ARITH | X86_FLAG_TF | X86_FLAG_DF | X86_FLAG_NT | X86_FLAG_AC | X86_FLAG_ID;
+	u64 may = X86_FLAGS_ARITH | X86_FLAG_TF | X86_FLAG_DF | X86_FLAG_NT | X86_FLAG_AC |
+		  X86_FLAG_ID;
 	u64 *slot, old = st->rflags, new;
 	int why;
 
@@ -62,7 +63,8 @@ static enum soft_done do_popf(struct soft_vcpu *sv, u32 arg)
 	if (st->cpl <= (old & X86_FLAG_IOPL) >> 12)
 		may |= X86_FLAG_IF;
 	/* RF, VIF and VIP end up clear. SDM 2B, POPF */
-	st->rflags = (new & may) | (old & ~may & ~(X86_FLAG_RF | X86_FLAG_VIF | X86_FLAG_VIP)) | X86_FLAG_FIXED;
+	st->rflags = (new & may) | (old & ~may & ~(X86_FLAG_RF | X86_FLAG_VIF | X86_FLAG_VIP)) |
+		     X86_FLAG_FIXED;
 	st->gpr[X86_RSP] += 8;
 	if ((old ^ st->rflags) & X86_FLAG_AC)
 		sv->mode_dirty = true;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * vendor_ops.vector: one x87, MMX, SSE, AVX or XSAVE-family instruction for the emulator. It is executed on the
- * host with its memory operand in a buffer; the guest's vector registers are in the host's already (load/put).
+ * vendor_ops.vector: one x87, MMX, SSE, AVX or XSAVE-family instruction for the emulator. It is
+ * executed on the host with its memory operand in a buffer; the guest's vector registers are in the
+ * host's already (load/put).
  */
 #include "soft.h"
 #include "reemit.h"
@@ -95,7 +96,10 @@ static int raise(struct emul *e, u8 vector, bool has_error)
 	return -EFAULT;
 }
 
-/* Sizes and alignment of the state-saving family, whose operands the decoder cannot size. SDM 1 13.4, 10.5.1 */
+/*
+ * Sizes and alignment of the state-saving family, whose operands the decoder cannot size. SDM 1
+ * 13.4, 10.5.1
+ */
 static int state_size(struct soft_vcpu *sv, struct emul *e, gva_t gva, u32 *len)
 {
 	u64 mask = (sv->st.gpr[X86_RDX] << 32 | (u32)sv->st.gpr[X86_RAX]) & sv->st.xcr0;
@@ -109,7 +113,8 @@ static int state_size(struct soft_vcpu *sv, struct emul *e, gva_t gva, u32 *len)
 		return gva & 63 ? raise(e, EXC_GP, true) : 0;
 	}
 	*len = e->insn.mem_size;
-	if ((e->insn.attr & INSN_ALIGNED) && e->insn.feature != FEAT_SHA && *len && (gva & (*len - 1)))
+	if ((e->insn.attr & INSN_ALIGNED) && e->insn.feature != FEAT_SHA && *len &&
+	    (gva & (*len - 1)))
 		return raise(e, EXC_GP, true);
 	return 0;
 }
@@ -144,16 +149,21 @@ static int check_xrstor(struct soft_vcpu *sv, struct emul *e, const u8 *buf)
 	return 0;
 }
 
-/* ---- masked stores and loads, gathers: element by element ------------------------------------------------------ */
+/* ---- masked stores and loads, gathers: element by element ------------------------------------ */
 
-/* vmovdqu [rsi], ymm / ymm, [rsi]; XMM and MMX forms for hosts and operands without the upper half */
+/*
+ * vmovdqu [rsi], ymm / ymm, [rsi]; XMM and MMX forms for hosts and operands without the upper half
+ */
 static int move_vec(struct soft_vcpu *sv, struct emul *e, u8 reg, u8 *buf, bool load, u8 size)
 {
-	struct emitter em = { .p = sv->vec.rw, .end = sv->vec.rw + sv->vec.size, .rx_delta = sv->vec.rx - sv->vec.rw };
+	struct emitter em = { .p = sv->vec.rw,
+			      .end = sv->vec.rw + sv->vec.size,
+			      .rx_delta = sv->vec.rx - sv->vec.rw };
 	struct hop op = { .vex = true, .map = 1, .pp = 2, .l = size == 32, .opcode = load ? 0x6f : 0x7f };
 
 	if (size == 8)
-		op = (struct hop){ .map = 1, .opcode = load ? 0x6f : 0x7f };		/* movq mm */
+		/* movq mm */
+		op = (struct hop){ .map = 1, .opcode = load ? 0x6f : 0x7f };
 	else if (size == 16 && !load)
 		op = (struct hop){ .prefix = { 0xf3 }, .map = 1, .opcode = 0x7f };	/* movdqu */
 	em_op_rm(&em, &op, reg, &HMEM(VEC_BASE_REG, 0));
@@ -192,7 +202,9 @@ static int byte_mask_store(struct soft_vcpu *sv, struct emul *e)
 	return 0;
 }
 
-/* VMASKMOVPS/PD, VPMASKMOVD/Q: the mask's elements are in VEX.vvvv, the data in the register field. */
+/*
+ * VMASKMOVPS/PD, VPMASKMOVD/Q: the mask's elements are in VEX.vvvv, the data in the register field.
+ */
 static int element_mask(struct soft_vcpu *sv, struct emul *e, gva_t gva)
 {
 	const struct insn *in = &e->insn;
@@ -226,8 +238,8 @@ static int element_mask(struct soft_vcpu *sv, struct emul *e, gva_t gva)
 }
 
 /*
- * VGATHER*, VPGATHER*: a fault leaves the elements before it done and their mask bits clear. SDM 2C, VGATHERDPD.
- * gva holds base + displacement; the index vector comes on top.
+ * VGATHER*, VPGATHER*: a fault leaves the elements before it done and their mask bits clear. SDM
+ * 2C, VGATHERDPD. gva holds base + displacement; the index vector comes on top.
  */
 static int gather(struct soft_vcpu *sv, struct emul *e, gva_t gva)
 {
@@ -280,7 +292,8 @@ int soft_vector(struct vcpu *vcpu, struct emul *e, gva_t gva)
 {
 	struct soft_vcpu *sv = soft_of(vcpu);
 	struct insn *in = &e->insn;
-	bool xstate = in->op == OP_XSAVE || in->op == OP_XSAVEOPT || in->op == OP_XSAVEC || in->op == OP_XRSTOR;
+	bool xstate = in->op == OP_XSAVE || in->op == OP_XSAVEOPT || in->op == OP_XSAVEC ||
+		      in->op == OP_XRSTOR;
 	struct insn plain;
 	u32 len = 0;
 	int ret;
@@ -321,7 +334,8 @@ int soft_vector(struct vcpu *vcpu, struct emul *e, gva_t gva)
 		sv->vec_gpr[X86_RDX] = mask >> 32;
 	}
 	if (in->op == OP_XSAVEOPT) {
-		/* its "unchanged since the last XRSTOR from here" is about our buffer's address: never use it */
+		/* its "unchanged since the last XRSTOR from here" is about our buffer's address:
+		 * never use it */
 		plain = *in;
 		plain.modrm = (in->modrm & ~0x38) | 4 << 3;
 		in = &plain;

@@ -68,7 +68,8 @@ void em_op_rm(struct emitter *e, const struct hop *op, u8 reg, const struct hmem
 	u8 r3 = (reg & 7) << 3;
 	u8 mod;
 
-	em_head(e, op, reg >> 3, has_index && (m->index >> 3), m->base != H_NONE && (m->base >> 3), m->gs);
+	em_head(e, op, reg >> 3, has_index && (m->index >> 3), m->base != H_NONE && (m->base >> 3),
+		m->gs);
 	if (m->base == H_NONE) {
 		/* SIB without base: always 32-bit displacement; not RIP-relative */
 		em_u8(e, r3 | 4);
@@ -84,7 +85,8 @@ void em_op_rm(struct emitter *e, const struct hop *op, u8 reg, const struct hmem
 		mod = 0x80;
 	if (has_index || (m->base & 7) == H_RSP) {
 		em_u8(e, mod | r3 | 4);
-		em_u8(e, (m->scale << 6) | (has_index ? (m->index & 7) << 3 : 4 << 3) | (m->base & 7));
+		em_u8(e, (m->scale << 6) | (has_index ? (m->index & 7) << 3 : 4 << 3) |
+			 (m->base & 7));
 	} else {
 		em_u8(e, mod | r3 | (m->base & 7));
 	}

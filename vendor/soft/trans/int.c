@@ -19,8 +19,9 @@ static bool writes_all(const struct insn *in, const struct opnd *o)
 {
 	if (o->access & OPND_R)
 		return false;
-	return o->size >= 4 && (in->op == OP_MOV || in->op == OP_LEA || in->op == OP_MOVZX || in->op == OP_MOVSX ||
-				in->op == OP_MOVSXD || in->family == FAM_SSE || in->family == FAM_AVX);
+	return o->size >= 4 &&
+	       (in->op == OP_MOV || in->op == OP_LEA || in->op == OP_MOVZX || in->op == OP_MOVSX ||
+		in->op == OP_MOVSXD || in->family == FAM_SSE || in->family == FAM_AVX);
 }
 
 /* An access that most likely hits the stack's page: it has a TLB entry of its own. */
@@ -30,8 +31,9 @@ static bool on_stack(const struct insn *in)
 }
 
 /* Emit the instruction with its fields replaced. */
-static void reemit(struct trans *t, const struct insn *in, const struct gslot *reg, const struct gslot *rm,
-		   const struct gslot *vvvv, const struct gslot *opc, const struct hmem *mem, bool force_rex)
+static void reemit(struct trans *t, const struct insn *in, const struct gslot *reg,
+		   const struct gslot *rm, const struct gslot *vvvv, const struct gslot *opc,
+		   const struct hmem *mem, bool force_rex)
 {
 	struct emitter *e = &t->e;
 	struct hop op = reemit_hop(in, vvvv ? vvvv->host : in->vvvv, force_rex);
@@ -122,7 +124,8 @@ static bool generic_high8(struct trans *t, const struct insn *in)
 
 		if (use_rcx || !in->mem_size || !trans_ea(t, in))
 			return false;
-		a = trans_access(t, in->mem_size, in->mem_access & OPND_W, trans_flags_before(t), false);
+		a = trans_access(t, in->mem_size, in->mem_access & OPND_W, trans_flags_before(t),
+				 false);
 		em_lea(&t->e, 8, T0, a.m);
 		mem = HMEM(T0, 0);
 	}
@@ -137,7 +140,8 @@ static bool generic_high8(struct trans *t, const struct insn *in)
 static bool waits_for_x87(const struct insn *in)
 {
 	if (in->family == FAM_X87)
-		return in->op != OP_FNSTCW && in->op != OP_FNSTSW && in->op != OP_FNSTENV && in->op != OP_FNSAVE;
+		return in->op != OP_FNSTCW && in->op != OP_FNSTSW && in->op != OP_FNSTENV &&
+		       in->op != OP_FNSAVE;
 	for (unsigned int i = 0; i < in->nr_opnd; i++)
 		if (in->opnd[i].kind == OPND_MMX)
 			return true;
@@ -147,7 +151,8 @@ static bool waits_for_x87(const struct insn *in)
 /* SSE4.2 string compares that leave an index in ECX. */
 static bool index_result(const struct insn *in)
 {
-	return in->op == OP_PCMPISTRI || in->op == OP_PCMPESTRI || in->op == OP_VPCMPISTRI || in->op == OP_VPCMPESTRI;
+	return in->op == OP_PCMPISTRI || in->op == OP_PCMPESTRI || in->op == OP_VPCMPISTRI ||
+	       in->op == OP_VPCMPESTRI;
 }
 
 bool trans_generic(struct trans *t, const struct insn *in)
@@ -351,7 +356,8 @@ static bool trans_bt_mem(struct trans *t, const struct insn *in)
 
 	bool keep = trans_flags_before(t);
 
-	if (in->opsize < 4 || o->kind != OPND_GPR || (keep && (in->pfx & PFX_LOCK)) || !trans_ea(t, in))
+	if (in->opsize < 4 || o->kind != OPND_GPR || (keep && (in->pfx & PFX_LOCK)) ||
+	    !trans_ea(t, in))
 		return false;
 	trans_gpr_load(t, 8, T2, o->reg);
 	if (in->opsize == 4)
