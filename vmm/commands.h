@@ -3,8 +3,13 @@
 #ifndef VMM_COMMANDS_H
 #define VMM_COMMANDS_H
 
+#include <stdbool.h>
+
 /** `anykvm info`: what this host offers, and which vendor is used. */
 int info_main(void);
+
+/** Has this CPU VT-x or AMD-V, by CPUID? */
+bool host_has_virtualization(void);
 
 /** `anykvm exec -- PROGRAM ARGUMENTS`: returns only if the program cannot be started. */
 int exec_main(int argc, char **argv);

@@ -44,6 +44,14 @@ static void host_cpu(struct host_cpu *cpu)
 	memmove(cpu->name, p, strlen(p) + 1);
 }
 
+bool host_has_virtualization(void)
+{
+	struct host_cpu cpu;
+
+	host_cpu(&cpu);
+	return cpu.vmx || cpu.svm;
+}
+
 /* What stands behind the device node, in words. */
 static void describe_device(const struct host_cpu *cpu, char *text, size_t size)
 {

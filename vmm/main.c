@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /* main.c - the anykvm program: picks the command. */
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -50,6 +51,11 @@ static int run_main(int argc, char **argv)
 	return vm_main(&opt);
 }
 
+static bool is_help(const char *arg)
+{
+	return !strcmp(arg, "--help") || !strcmp(arg, "-h");
+}
+
 int main(int argc, char **argv)
 {
 	const char *command = argc > 1 ? argv[1] : "";
@@ -58,15 +64,15 @@ int main(int argc, char **argv)
 		return run_main(argc - 2, argv + 2);
 	if (!strcmp(command, "exec"))
 		return exec_main(argc - 2, argv + 2);
-	if (!strcmp(command, "info") && argc > 2)
-		return usage("info takes no argument, not", argv[2]);
-	if (!strcmp(command, "info"))
+	if (!strcmp(command, "info") && argc == 2)
 		return info_main();
+	if (!strcmp(command, "info") && !is_help(argv[2]))
+		return usage("info takes no argument, not", argv[2]);
 	if (!strcmp(command, "--version") || !strcmp(command, "version")) {
 		printf("anykvm %s\n", anykvm_version());
 		return 0;
 	}
-	if (!strcmp(command, "--help") || !strcmp(command, "-h") || !strcmp(command, "help")) {
+	if (is_help(command) || !strcmp(command, "help") || !strcmp(command, "info")) {
 		help(stdout);
 		return 0;
 	}

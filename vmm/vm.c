@@ -12,6 +12,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "commands.h"
 #include "cpuid.h"
 #include "machine/e820.h"
 #include "vm.h"
@@ -87,6 +88,10 @@ static int kvm_open(struct vm *vm, struct vmm_err *err)
 		return err_set(err, "--kvm %s: not KVM (no API version %d)", path ?: "",
 			       KVM_API_VERSION);
 	}
+	/* It may answer all the same, and its vCPUs run or not: a guest that stays silent needs an explanation. */
+	if (path && !host_has_virtualization())
+		fprintf(stderr, "anykvm: --kvm %s: this CPU has neither VT-x nor AMD-V, so the guest may not run; without "
+				"--kvm AnyKVM runs it\n", path);
 	return 0;
 }
 

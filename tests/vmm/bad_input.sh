@@ -135,6 +135,19 @@ succeeds "--version" "anykvm " --version
 succeeds "--help" "anykvm run" --help
 succeeds "run --help" "-kernel FILE" run --help
 succeeds "info" "vendor" info
+succeeds "info --help" "anykvm run" info --help
+
+# a /dev/kvm that answers though the CPU cannot virtualize: the guest may be silent there, but the reason is told
+if "$ANYKVM" info | grep -q '^/dev/kvm .*answers as KVM.*not usable'; then
+	n=$((n + 1))
+	if ! timeout 20 "$ANYKVM" run -kernel "$good" -smp 1024 --kvm /dev/kvm </dev/null 2>"$dir/err" &&
+	   head -1 "$dir/err" | grep -q '^anykvm: --kvm /dev/kvm: .*neither VT-x nor AMD-V'; then
+		echo "ok $n - --kvm without VT-x and AMD-V"
+	else
+		echo "not ok $n - --kvm without VT-x and AMD-V: $(head -c 300 "$dir/err")"
+		failed=1
+	fi
+fi
 
 # guest NAME TEXT CODE: code (printf escapes) at the kernel's entry makes the VM fail with the text, not hang or crash
 guest() {
@@ -153,6 +166,9 @@ guest() {
 
 guest "guest: invalid opcode without an IDT" "triple fault" '\x0f\x0b'
 guest "guest: jump outside memory" "" '\xb8\x00\x00\x00\xd0\xff\xe0'	# mov $0xd0000000, %eax; jmp *%rax
+guest "guest: jump into the APIC" "" '\xb8\x00\x00\xe0\xfe\xff\xe0'	# mov $0xfee00000, %eax; jmp *%rax
+guest "guest: page tables outside memory" "" '\xb8\x00\x00\x00\xd0\x0f\x22\xd8'	# mov $0xd0000000, %eax; mov %rax, %cr3
+guest "guest: paging off in 64-bit mode" "triple fault" '\x31\xc0\x0f\x22\xc0'	# xor %eax, %eax; mov %rax, %cr0
 guest "guest: non-canonical jump" "triple fault" '\x48\xb8\x00\x00\x00\x00\x00\x00\x00\x80\xff\xe0'
 echo "1..$n"
 exit $failed
