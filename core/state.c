@@ -357,6 +357,9 @@ long vcpu_get_mp_state(struct vcpu *vcpu, struct kvm_mp_state *s)
 {
 	vcpu_apply_apic_events(vcpu);
 	s->mp_state = vcpu->mp_state;
+	/* A kick by hypercall that was not noticed yet would be lost when this state is loaded elsewhere. */
+	if (s->mp_state == KVM_MP_STATE_HALTED && vcpu_has_request(vcpu, REQ_PV_UNHALT))
+		s->mp_state = KVM_MP_STATE_RUNNABLE;
 	return 0;
 }
 
