@@ -80,16 +80,21 @@ void soft_flush_local(struct space *s)
 }
 
 /* Filters over page addresses: maybe() never says no to what note() was told. */
+static u32 filter_bit(u64 page)
+{
+	return (page * 0x9e3779b97f4a7c15UL) >> (64 - FILTER_BITS);
+}
+
 static void note(u64 *filter, u64 page)
 {
-	u32 b = (page * 0x9e3779b97f4a7c15UL) >> (64 - FILTER_BITS);
+	u32 b = filter_bit(page);
 
 	filter[b / 64] |= BIT_ULL(b % 64);
 }
 
 static bool maybe(const u64 *filter, u64 page)
 {
-	u32 b = (page * 0x9e3779b97f4a7c15UL) >> (64 - FILTER_BITS);
+	u32 b = filter_bit(page);
 
 	return (filter[b / 64] >> (b % 64)) & 1;
 }
