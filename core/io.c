@@ -272,6 +272,40 @@ int io_port_out(struct emul *e, u16 port, unsigned int size, const void *data, u
 	return 0;
 }
 
+/**
+ * EXIT_IO: an IN or OUT without the emulator, where no client's answer and no debugger is involved.
+ * As the other handlers of exits: >0 go on, 0 exit to the client, -errno. In a read section.
+ */
+int vcpu_port_io(struct vcpu *v)
+{
+	const struct vm_exit_io *x = &v->exit.io;
+	struct io_state *io = &v->priv->io;
+	struct x86_state *st = v->st;
+	unsigned int count = 1;
+	u64 data = st->gpr[X86_RAX];
+
+	if (unlikely((st->dr7 & 0xff) || v->priv->debug.control))
+		return vcpu_emulate(v, false);
+	io_begin(v, false);
+	if (x->in) {
+		data = 0;
+		if (!v->vm->irqchip || !irqchip_pio(v->vm->irqchip, x->port, &data, x->size, false))
+			return vcpu_emulate(v, false);
+		if (x->size == 4)
+			st->gpr[X86_RAX] = (u32)data;
+		else
+			host_memcpy(&st->gpr[X86_RAX], &data, x->size);
+	} else {
+		io->collecting = true;
+		io_port_out(&v->emul, x->port, x->size, &data, &count);
+		io->collecting = false;
+	}
+	st->rip = x->next_rip;
+	st->shadow_sti = st->shadow_movss = 0;
+	v->vm->vendor->regs_changed(v, REGS_GPR | REGS_RIP_FLAGS);
+	return io_retire(v);
+}
+
 /* ---- instruction done, instruction stopped, client done -------------------------------------- */
 
 int io_retire(struct vcpu *v)

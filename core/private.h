@@ -258,6 +258,7 @@ int io_mmio_read(struct vcpu *vcpu, gva_t gva, gpa_t gpa, void *buf, unsigned in
 int io_mmio_write(struct vcpu *vcpu, gpa_t gpa, const void *buf, unsigned int len);
 int io_port_in(struct emul *e, u16 port, unsigned int size, void *data, unsigned int *count);
 int io_port_out(struct emul *e, u16 port, unsigned int size, const void *data, unsigned int *count);
+int vcpu_port_io(struct vcpu *vcpu);
 /*
  * The instruction or delivery retired: what it wrote goes out. >0: all done; 0: exit to the client,
  * run filled

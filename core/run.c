@@ -360,7 +360,8 @@ static int (*const on_exit[EXIT_NR])(struct vcpu *v) = {
 	[EXIT_KICKED] = on_kicked, [EXIT_EMULATE] = on_emulate, [EXIT_HLT] = vcpu_halt,
 	[EXIT_INTR_WINDOW] = on_intr_window, [EXIT_NMI_WINDOW] = on_nmi_window,
 	[EXIT_SHUTDOWN] = on_shutdown,
-	[EXIT_DEBUG] = on_debug, [EXIT_MEM_ERROR] = on_mem_error, [EXIT_FAIL] = on_fail,
+	[EXIT_DEBUG] = on_debug, [EXIT_MEM_ERROR] = on_mem_error, [EXIT_IO] = vcpu_port_io,
+	[EXIT_FAIL] = on_fail,
 };
 
 /* One stretch in the guest. In a read section. */

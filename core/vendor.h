@@ -26,17 +26,27 @@ enum vm_exit_reason {
 	EXIT_DEBUG,
 	/* host memory behind a slot is not there: KVM_RUN returns -EFAULT */
 	EXIT_MEM_ERROR,
+	/* IN or OUT at RIP, not done yet; exit.io says which. The guest may access the port (IOPL, TSS). */
+	EXIT_IO,
 	/* the vendor cannot go on: exit.code tells; KVM_EXIT_INTERNAL_ERROR */
 	EXIT_FAIL,
-	/* vmx and svm add: EXIT_IO, EXIT_CPUID, EXIT_MSR, EXIT_CR, EXIT_NPF ... when they come;
+	/* vmx and svm add: EXIT_CPUID, EXIT_MSR, EXIT_CR, EXIT_NPF ... when they come;
 	 * soft sends EMULATE */
 	EXIT_NR,
+};
+
+struct vm_exit_io {
+	u64 next_rip;
+	u16 port;
+	u8 size;		/* 1, 2, 4 bytes */
+	bool in;
 };
 
 struct vm_exit {
 	u32 reason;		/* enum vm_exit_reason */
 	u32 code;		/* EXIT_FAIL */
 	struct x86_fault fault;	/* EXIT_DEBUG */
+	struct vm_exit_io io;	/* EXIT_IO */
 	/* EXIT_EMULATE: the vendor has decoded the instruction at RIP already into
 	 * vcpu->emul.insn */
 	bool decoded;

@@ -42,6 +42,15 @@ static void ports(void)
 		__asm__ volatile("inl %w1, %k0" : "+a"(v) : "d"(PORT_DEVICE));
 		check("in32_clears", v, 0x13121110);
 	}
+	{
+		/* the interrupt mask of the 8259, in the hypervisor on every engine */
+		ul v = (ul)0x88776655443322a5ull;
+
+		__asm__ volatile("outb %b0, $0x21; inb $0x21, %b0" : "+a"(v));
+		check("pic.out_in", v, (ul)0x88776655443322a5ull);
+		__asm__ volatile("movb $0xff, %b0; outb %b0, $0x21; movb $0, %b0; inb $0x21, %b0" : "+a"(v));
+		check("pic.in_keeps", v, (ul)0x88776655443322ffull);
+	}
 	log_start();
 	outb(PORT_DEVICE + 1, 0xab);
 	outw(PORT_DEVICE + 2, 0xabcd);

@@ -159,6 +159,8 @@ enter:
 				return EXIT_EMULATE;
 			case SOFT_TO_HLT:
 				return EXIT_HLT;
+			case SOFT_TO_IO:
+				return EXIT_IO;
 			case SOFT_TO_FAULT:
 				if (deliver(sv, EVENT_EXCEPTION, &sv->fault, &reason))
 					return reason;

@@ -364,6 +364,7 @@ enum soft_done {
 	SOFT_TO_EMULATOR,
 	SOFT_TO_FAULT,		/* sv->fault is to be delivered */
 	SOFT_TO_HLT,
+	SOFT_TO_IO,		/* vcpu->exit.io is filled in */
 };
 /* arg: the instruction in short, SYS_* */
 enum soft_done soft_system(struct soft_vcpu *sv, u32 arg);
@@ -378,6 +379,9 @@ enum soft_done soft_string(struct soft_vcpu *sv, u32 arg);
 /* MOV CR: overlays the four above */
 #define SYS_GPR		0x0f000000u
 #define SYS_CR		0xf0000000u
+/* IN and OUT: likewise */
+#define SYS_PORT_IMM	0x00400000u	/* SYS_PORT is the port, else DX */
+#define SYS_PORT	0xff000000u
 
 /* ---- vector.c ---- */
 void soft_vec_load(struct soft_vcpu *sv);

@@ -157,6 +157,21 @@ static enum soft_done do_cpuid(struct soft_vcpu *sv, u32 arg)
 	return next(sv, arg);
 }
 
+/* The bitmap in the TSS is the emulator's to look at. */
+static enum soft_done do_io(struct soft_vcpu *sv, u32 arg)
+{
+	const struct x86_state *st = &sv->st;
+	struct vm_exit_io *io = &sv->vcpu->exit.io;
+
+	if (st->cpl > (st->rflags & X86_FLAG_IOPL) >> 12)
+		return SOFT_TO_EMULATOR;
+	io->in = (arg & SYS_OP) == OP_IN;
+	io->port = arg & SYS_PORT_IMM ? FIELD_GET(SYS_PORT, arg) : st->gpr[X86_RDX];
+	io->size = 1 << FIELD_GET(SYS_OPSIZE, arg);
+	io->next_rip = st->rip + FIELD_GET(SYS_LEN, arg);
+	return SOFT_TO_IO;
+}
+
 /* What a fast piece of the emulator did. */
 static enum soft_done from_emul(struct soft_vcpu *sv, enum emul_result r)
 {
@@ -203,6 +218,9 @@ enum soft_done soft_system(struct soft_vcpu *sv, u32 arg)
 			return SOFT_TO_EMULATOR;
 		vcpu_invlpg(sv->vcpu, sv->exit_arg64);
 		return next(sv, arg);
+	case OP_IN:
+	case OP_OUT:
+		return do_io(sv, arg);
 	case OP_HLT:
 		if (st->cpl)
 			return SOFT_TO_EMULATOR;

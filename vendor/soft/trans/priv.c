@@ -35,6 +35,11 @@ u32 trans_sys_arg(const struct insn *in)
 		}
 		return arg | FIELD_PREP(SYS_GPR, gpr->reg) | FIELD_PREP(SYS_CR, cr->reg);
 	}
+	if (in->op == OP_IN || in->op == OP_OUT) {
+		const struct opnd *port = &in->opnd[in->op == OP_IN];
+
+		return port->kind == OPND_IMM ? arg | SYS_PORT_IMM | FIELD_PREP(SYS_PORT, in->imm & 0xff) : arg;
+	}
 	if (in->family != FAM_STRING)
 		return arg;
 	if (in->pfx & PFX_REP)
