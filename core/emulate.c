@@ -176,7 +176,7 @@ static int emulation_failed(struct vcpu *v)
 	struct kvm_run *run = v->run;
 	unsigned int n;
 
-	if (v->priv->io.mem_error)
+	if (vcpu_take_mem_error(v))
 		return -EFAULT;
 	vcpu_queue_exception(v, &ud);
 	if (v->st->cpl != 0)

@@ -23,25 +23,52 @@ void gaccess_flush(struct vcpu *v)
 
 /* ---- the page walk's view of memory ---------------------------------------------------------- */
 
-static void *walk_entry(void *ctx, gpa_t gpa)
+static int walk_read(void *ctx, gpa_t gpa, bool wide, u64 *val, u64 *host)
 {
-	u64 hva = gmem_hva(ctx, gpa, NULL), probe;
+	u32 narrow;
 
-	/* The walk will touch it directly; what the client has unmapped must not fault there. */
-	if (!hva || host_mem_read(hva, &probe, sizeof(probe)))
-		return NULL;
-	return (void *)hva;
+	*host = gmem_hva(ctx, gpa, NULL);
+	if (!*host)
+		return -EIO;
+	if (wide)
+		return host_mem_read(*host, val, sizeof(*val)) ? -ENXIO : 0;
+	if (host_mem_read(*host, &narrow, sizeof(narrow)))
+		return -ENXIO;
+	*val = narrow;
+	return 0;
 }
 
-static void walk_touched(void *ctx, gpa_t gpa)
+bool vcpu_take_mem_error(struct vcpu *v)
+{
+	bool error = v->priv->io.mem_error;
+
+	v->priv->io.mem_error = false;
+	return error;
+}
+
+int vcpu_walk_update(void *ctx, gpa_t gpa, bool wide, u64 host, u64 old, u64 new)
 {
 	const struct memslot *slot;
+	int ret;
 
-	if (gmem_hva(ctx, gpa, &slot))
-		memslot_mark_dirty(slot, gpa >> HV_PAGE_SHIFT);
+	/* A table in ROM works with the bits that it has, as in KVM. */
+	if (!gmem_hva(ctx, gpa, &slot) || (slot->flags & KVM_MEM_READONLY))
+		return 0;
+	/* x86 is little-endian: the low half of a u64 begins where it does */
+	ret = host_mem_cmpxchg(host, &old, &new, wide ? 8 : 4);
+	if (ret)
+		return ret == -EBUSY ? ret : -ENXIO;
+	memslot_mark_dirty(slot, gpa >> HV_PAGE_SHIFT);
+	return 0;
 }
 
-static const struct walk_ops walk_ops = { .entry = walk_entry, .touched = walk_touched };
+static const struct walk_ops walk_ops = { .read = walk_read, .update = vcpu_walk_update };
+
+static int mem_error(struct vcpu *v)
+{
+	v->priv->io.mem_error = true;
+	return -EIO;
+}
 
 static int page_fault(struct emul *e, gva_t gva, u32 error)
 {
@@ -62,6 +89,8 @@ static int walk(struct vcpu *v, gva_t gva, unsigned int access, gpa_t *gpa)
 		*gpa = r.gpa;
 		return 0;
 	}
+	if (ret == -ENXIO)
+		return mem_error(v);
 	/* Tables outside memory read as all ones: present, with reserved bits set. */
 	if (ret == -EIO)
 		r.error_code = PF_P | PF_RSVD | (access & WALK_WRITE ? PF_W : 0) | (access & WALK_USER ? PF_U : 0) |
@@ -105,12 +134,6 @@ int gaccess_translate(struct vcpu *v, gva_t gva, unsigned int access, struct gac
 static unsigned int page_room(gva_t gva, unsigned int len)
 {
 	return min_t(u64, HV_PAGE_SIZE - (gva & ~HV_PAGE_MASK), len);
-}
-
-static int mem_error(struct vcpu *v)
-{
-	v->priv->io.mem_error = true;
-	return -EIO;
 }
 
 /* Linear addresses wrap at 4 GiB outside 64-bit mode. SDM 1 3.3.1 */
@@ -233,47 +256,11 @@ bool gaccess_is_ram(struct emul *e, gva_t gva, unsigned int len, unsigned int ac
 	ram = !gaccess_translate(e->ctx, gva, access, &a) && a.hva &&
 	      (!(access & WALK_WRITE) || writable_ram(&a));
 	e->fault = saved;
+	vcpu_take_mem_error(e->ctx);
 	return ram;
 }
 
 /* ---- atomics --------------------------------------------------------------------------------- */
-
-/*
- * The processor's own, at any alignment but for 16 bytes. True: exchanged; else *old is what was
- * there.
- */
-static bool host_cas(u64 hva, void *old, const void *new, unsigned int len)
-{
-	bool ok = false;
-
-	switch (len) {
-	case 1:
-		__asm__ volatile("lock cmpxchgb %3, %1" : "=@ccz"(ok), "+m"(*(u8 *)hva), "+a"(*(u8 *)old)
-				 : "q"(*(const u8 *)new) : "memory");
-		break;
-	case 2:
-		__asm__ volatile("lock cmpxchgw %3, %1" : "=@ccz"(ok), "+m"(*(u16 *)hva), "+a"(*(u16 *)old)
-				 : "r"(*(const u16 *)new) : "memory");
-		break;
-	case 4:
-		__asm__ volatile("lock cmpxchgl %3, %1" : "=@ccz"(ok), "+m"(*(u32 *)hva), "+a"(*(u32 *)old)
-				 : "r"(*(const u32 *)new) : "memory");
-		break;
-	case 8:
-		__asm__ volatile("lock cmpxchgq %3, %1" : "=@ccz"(ok), "+m"(*(u64 *)hva), "+a"(*(u64 *)old)
-				 : "r"(*(const u64 *)new) : "memory");
-		break;
-	case 16: {
-		u64 *o = old;
-		const u64 *n = new;
-
-		__asm__ volatile("lock cmpxchg16b %1" : "=@ccz"(ok), "+m"(*(u8 (*)[16])hva), "+a"(o[0]), "+d"(o[1])
-				 : "b"(n[0]), "c"(n[1]) : "memory");
-		break;
-	}
-	}
-	return ok;
-}
 
 /* Two pages: compare and write without the bus's help. */
 static int cas_slow(struct emul *e, gva_t gva, void *old, const void *new, unsigned int len, unsigned int access)
@@ -295,10 +282,9 @@ int gaccess_cmpxchg(struct emul *e, gva_t gva, void *old, const void *new, unsig
 {
 	struct vcpu *v = e->ctx;
 	struct gaccess a;
-	u8 probe[16];
 	int ret;
 
-	if (len > sizeof(probe) || (len & (len - 1)))
+	if (len > 16 || (len & (len - 1)))
 		return -EINVAL;
 	if (page_room(gva, len) < len)
 		return cas_slow(e, gva, old, new, len, access);
@@ -311,10 +297,9 @@ int gaccess_cmpxchg(struct emul *e, gva_t gva, void *old, const void *new, unsig
 		return gaccess_write(e, gva, new, len, access);
 	if (len == 16 && (gva & 15))
 		return cas_slow(e, gva, old, new, len, access);
-	if (host_mem_read(a.hva, probe, len))
-		return mem_error(v);
-	if (!host_cas(a.hva, old, new, len))
-		return -EBUSY;
+	ret = host_mem_cmpxchg(a.hva, old, new, len);
+	if (ret)
+		return ret == -EBUSY ? ret : mem_error(v);
 	memslot_mark_dirty(a.slot, a.gpa >> HV_PAGE_SHIFT);
 	if (v->vm->vendor->gmem_written)
 		v->vm->vendor->gmem_written(v->vm, a.gpa, len);

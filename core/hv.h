@@ -44,6 +44,13 @@ const struct memslot *memslot_find(const struct memslots *slots, gfn_t gfn);
  * always is).
  */
 u64 gmem_hva(struct vcpu *vcpu, gpa_t gpa, const struct memslot **slot);
+/**
+ * For struct walk_ops, whose ctx is the struct vcpu: change a page-table entry and mark its page
+ * dirty. Inside a read section.
+ */
+int vcpu_walk_update(void *vcpu, gpa_t gpa, bool wide, u64 host, u64 old, u64 new);
+/** Did an access of the emulator's fail because the host's memory is not there? Forgets it. */
+bool vcpu_take_mem_error(struct vcpu *vcpu);
 /** Mark gfn dirty in its slot's log. Any thread in a read section. */
 void memslot_mark_dirty(const struct memslot *slot, gfn_t gfn);
 

@@ -65,8 +65,8 @@ bool vcpu_has_wakeup_event(struct vcpu *v)
 /* ---- delivery -------------------------------------------------------------------------------- */
 
 /*
- * 0: delivered; EMUL_RETRY: the client has to answer first, *again is set and the event stays;
- * EMUL_SHUTDOWN; <0
+ * 0: delivered; EMUL_RETRY: the client has to answer first; EMUL_SHUTDOWN; -EFAULT: the memory for
+ * it is not there. *again: the event stays.
  */
 static int deliver(struct vcpu *v, enum event_kind kind, const struct x86_fault *f, bool *again)
 {
@@ -79,7 +79,9 @@ static int deliver(struct vcpu *v, enum event_kind kind, const struct x86_fault 
 	io->replay_pos = 0;
 	ret = v->vm->vendor->inject(v, kind, f);
 	io->collecting = false;
-	*again = ret == EMUL_RETRY;
+	/* what could not be delivered stays, for when the client has put the memory there */
+	*again = ret != EMUL_DONE && ret != EMUL_SHUTDOWN;
+	vcpu_take_mem_error(v);
 	switch (ret) {
 	case EMUL_DONE:
 		return io_retire(v) > 0 ? 0 : EMUL_RETRY;

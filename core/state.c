@@ -388,19 +388,10 @@ long vcpu_set_mp_state(struct vcpu *vcpu, struct kvm_mp_state *s)
 
 /* ---- KVM_TRANSLATE --------------------------------------------------------------------------- */
 
-struct translate {
-	struct vm *vm;
-	/* copies of the table entries the walk looks at, one a level: it changes none */
-	u64 entry[8];
-	unsigned int n;
-};
-
-static void *translate_entry(void *ctx, gpa_t gpa)
+static int translate_read(void *ctx, gpa_t gpa, bool wide, u64 *val, u64 *host)
 {
-	struct translate *t = ctx;
-	u64 *entry = &t->entry[t->n++ % ARRAY_SIZE(t->entry)];
-
-	return gmem_read(t->vm, gpa, entry, sizeof(*entry)) ? NULL : entry;
+	*val = 0;
+	return gmem_read(ctx, gpa, val, wide ? 8 : 4) ? -EIO : 0;
 }
 
 /**
@@ -409,8 +400,7 @@ static void *translate_entry(void *ctx, gpa_t gpa)
  */
 long vcpu_translate(struct vcpu *vcpu, struct kvm_translation *t)
 {
-	static const struct walk_ops ops = { .entry = translate_entry };
-	struct translate ctx = { .vm = vcpu->vm };
+	static const struct walk_ops ops = { .read = translate_read };
 	struct walk_result r;
 	struct walk_mode m;
 	u64 gva = t->linear_address;
@@ -422,7 +412,7 @@ long vcpu_translate(struct vcpu *vcpu, struct kvm_translation *t)
 	t->linear_address = gva;
 	t->physical_address = ~0UL;
 	t->writeable = 1;
-	if (!x86_walk(&m, gva, WALK_READ | WALK_NO_AD, &ops, &ctx, &r)) {
+	if (!x86_walk(&m, gva, WALK_READ | WALK_NO_AD, &ops, vcpu->vm, &r)) {
 		t->physical_address = r.gpa;
 		t->valid = 1;
 	}

@@ -171,6 +171,9 @@ int host_copy_to_caller(u64 dst, const void *src, size_t n);
 /* Guest memory of the VM's owner at host virtual address hva: as above, for memory slots. */
 int host_mem_read(u64 hva, void *dst, size_t n);
 int host_mem_write(u64 hva, const void *src, size_t n);
+/* Compare and exchange by one locked access of len 1, 2, 4, 8 or 16 bytes (these aligned). 0:
+ * exchanged; -EBUSY: *old did not match and is now what was there; -EFAULT. */
+int host_mem_cmpxchg(u64 hva, void *old, const void *new, unsigned int len);
 
 /* True if the calling thread has a signal pending that would be delivered. */
 bool host_signal_pending(void);

@@ -23,7 +23,13 @@ static struct host_mutex fault_lock;
  * single accesses, as readers of page-table entries need it.
  */
 int host_copy_may_fault(void *dst, const void *src, size_t n);
+/*
+ * host_cmpxchg_may_fault(mem, old, new, len): 0 exchanged, 1 *old is what was there, -1 fault. RBX
+ * waits in R8, which the way out after a fault knows too.
+ */
+int host_cmpxchg_may_fault(void *mem, void *old, const void *new, u64 len);
 extern const u8 host_copy_end[], host_copy_fault[];
+extern const u8 host_cmpxchg_end[], host_cmpxchg_fault[];
 
 __asm__(".text\n"
 	".p2align 4\n"
@@ -75,7 +81,84 @@ __asm__(".text\n"
 	"	mov $-1, %eax\n"
 	"	ret\n"
 	".size host_copy_may_fault, .-host_copy_may_fault\n"
+	".p2align 4\n"
+	".globl host_cmpxchg_may_fault\n"
+	".hidden host_cmpxchg_may_fault\n"
+	".type host_cmpxchg_may_fault, @function\n"
+	"host_cmpxchg_may_fault:\n"
+	"	mov %rbx, %r8\n"
+	"	cmp $8, %ecx\n"
+	"	je 3f\n"
+	"	ja 4f\n"
+	"	cmp $2, %ecx\n"
+	"	je 1f\n"
+	"	ja 2f\n"
+	"	mov (%rsi), %al\n"
+	"	mov (%rdx), %cl\n"
+	"	lock cmpxchgb %cl, (%rdi)\n"
+	"	je 5f\n"
+	"	mov %al, (%rsi)\n"
+	"	jmp 6f\n"
+	"1:	mov (%rsi), %ax\n"
+	"	mov (%rdx), %cx\n"
+	"	lock cmpxchgw %cx, (%rdi)\n"
+	"	je 5f\n"
+	"	mov %ax, (%rsi)\n"
+	"	jmp 6f\n"
+	"2:	mov (%rsi), %eax\n"
+	"	mov (%rdx), %ecx\n"
+	"	lock cmpxchgl %ecx, (%rdi)\n"
+	"	je 5f\n"
+	"	mov %eax, (%rsi)\n"
+	"	jmp 6f\n"
+	"3:	mov (%rsi), %rax\n"
+	"	mov (%rdx), %rcx\n"
+	"	lock cmpxchgq %rcx, (%rdi)\n"
+	"	je 5f\n"
+	"	mov %rax, (%rsi)\n"
+	"	jmp 6f\n"
+	"4:	mov (%rdx), %rbx\n"
+	"	mov 8(%rdx), %rcx\n"
+	"	mov (%rsi), %rax\n"
+	"	mov 8(%rsi), %rdx\n"
+	"	lock cmpxchg16b (%rdi)\n"
+	"	mov %r8, %rbx\n"
+	"	je 5f\n"
+	"	mov %rax, (%rsi)\n"
+	"	mov %rdx, 8(%rsi)\n"
+	"6:	mov $1, %eax\n"
+	"	ret\n"
+	"5:	xor %eax, %eax\n"
+	"	ret\n"
+	".hidden host_cmpxchg_end\n"
+	".globl host_cmpxchg_end\n"
+	"host_cmpxchg_end:\n"
+	".hidden host_cmpxchg_fault\n"
+	".globl host_cmpxchg_fault\n"
+	"host_cmpxchg_fault:\n"
+	"	mov %r8, %rbx\n"
+	"	mov $-1, %eax\n"
+	"	ret\n"
+	".size host_cmpxchg_may_fault, .-host_cmpxchg_may_fault\n"
 	".previous\n");
+
+static const struct {
+	const void *begin, *end, *fault;
+} may_fault[] = {
+	{ host_copy_may_fault, host_copy_end, host_copy_fault },
+	{ host_cmpxchg_may_fault, host_cmpxchg_end, host_cmpxchg_fault },
+};
+
+/* Where code that may fault goes on after a fault at pc, or 0. */
+static u64 fault_exit(u64 pc)
+{
+	u32 i;
+
+	for (i = 0; i < ARRAY_SIZE(may_fault); i++)
+		if (pc >= (u64)may_fault[i].begin && pc < (u64)may_fault[i].end)
+			return (u64)may_fault[i].fault;
+	return 0;
+}
 
 int host_fault_register(host_fault_fn fn)
 {
@@ -95,12 +178,12 @@ int host_fault_register(host_fault_fn fn)
 
 bool host_fault_in_copy(u64 pc)
 {
-	return pc >= (u64)host_copy_may_fault && pc < (u64)host_copy_end;
+	return fault_exit(pc);
 }
 
 bool host_fault_handle(int sig, siginfo_t *info, ucontext_t *uc)
 {
-	u64 pc = (u64)uc->uc_mcontext.gregs[REG_RIP];
+	u64 pc = (u64)uc->uc_mcontext.gregs[REG_RIP], exit;
 	int i;
 
 	for (i = 0; i < MAX_FAULT_FNS; i++) {
@@ -111,11 +194,11 @@ bool host_fault_handle(int sig, siginfo_t *info, ucontext_t *uc)
 		if (fn(sig, info, uc))
 			return true;
 	}
-	if (host_fault_in_copy(pc) && (sig == SIGSEGV || sig == SIGBUS)) {
-		uc->uc_mcontext.gregs[REG_RIP] = (greg_t)host_copy_fault;
-		return true;
-	}
-	return false;
+	exit = fault_exit(pc);
+	if (!exit || (sig != SIGSEGV && sig != SIGBUS))
+		return false;
+	uc->uc_mcontext.gregs[REG_RIP] = (greg_t)exit;
+	return true;
 }
 
 int host_fault_init(void)
@@ -160,4 +243,14 @@ int host_mem_read(u64 hva, void *dst, size_t n)
 int host_mem_write(u64 hva, const void *src, size_t n)
 {
 	return copy((void *)hva, src, n);
+}
+
+int host_mem_cmpxchg(u64 hva, void *old, const void *new, unsigned int len)
+{
+	int ret;
+
+	if (unlikely(!host_load_acquire(&fault_ready)) && host_fault_init())
+		return -EFAULT;
+	ret = host_cmpxchg_may_fault((void *)hva, old, new, len);
+	return likely(!ret) ? 0 : ret > 0 ? -EBUSY : -EFAULT;
 }

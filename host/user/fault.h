@@ -24,7 +24,7 @@ int host_fault_register(host_fault_fn fn);
 /** Install the handlers. Any client thread; cheap when done before. 0 or -errno. */
 int host_fault_init(void);
 
-/** True if pc is in the fault-tolerant copy, whose faults are answered there. Async-signal-safe. */
+/** True if pc is in the fault-tolerant copy or compare-and-exchange, whose faults are answered there. Async-signal-safe. */
 bool host_fault_in_copy(u64 pc);
 
 /** For signal.c: true if the fault has been dealt with. */

@@ -70,6 +70,67 @@ static void copies_fault_without_signals(void **state)
 	assert_int_equal(host_copy_from_caller(buf, 0, 0), 0);
 }
 
+/* Exchanged, refused with what is there, or -EFAULT, in every size; nothing beyond the bytes asked for changes. */
+static void exchanges_fault_without_signals(void **state)
+{
+	static const unsigned int sizes[] = { 1, 2, 4, 8, 16 };
+	u64 bad[] = { 0, 16, ~0ULL - 4095, (u64)three_pages + 2 * PAGE };
+	u8 *mem = three_pages + 64, before[48], old[16], new[16];
+
+	take_faults();
+	for (u32 i = 0; i < ARRAY_SIZE(sizes); i++) {
+		unsigned int n = sizes[i];
+
+		for (u32 k = 0; k < sizeof(before); k++)
+			mem[k] = (u8)(k * 7 + 1);
+		memcpy(before, mem, sizeof(before));
+		memset(new, 0xa5, sizeof(new));
+		memset(old, 0xee, sizeof(old));
+		memcpy(old, mem + 16, n);
+		old[n - 1] ^= 1;
+		assert_int_equal(host_mem_cmpxchg((u64)mem + 16, old, new, n), -EBUSY);
+		assert_memory_equal(old, mem + 16, n);
+		if (n < 16)
+			assert_int_equal(old[n], 0xee);
+		assert_memory_equal(before, mem, sizeof(before));
+		assert_int_equal(host_mem_cmpxchg((u64)mem + 16, old, new, n), 0);
+		memset(before + 16, 0xa5, n);
+		assert_memory_equal(before, mem, sizeof(before));
+		for (u32 k = 0; k < ARRAY_SIZE(bad); k++)
+			assert_int_equal(host_mem_cmpxchg(bad[k], old, new, n), -EFAULT);
+		/* read-only, whether it would match or not */
+		assert_int_equal(host_mem_cmpxchg((u64)three_pages + PAGE, old, new, n), -EFAULT);
+		memset(old, 0, sizeof(old));
+		memcpy(old, three_pages + PAGE, n);
+		assert_int_equal(host_mem_cmpxchg((u64)three_pages + PAGE, old, new, n), -EFAULT);
+	}
+}
+
+static void *count_up(void *arg)
+{
+	for (int i = 0; i < 20000; i++) {
+		u64 old = 0, new = 1;
+
+		while (host_mem_cmpxchg((u64)arg, &old, &new, 8))
+			new = old + 1;
+	}
+	return NULL;
+}
+
+static void exchanges_are_atomic(void **state)
+{
+	u64 *counter = (u64 *)(three_pages + 128);
+	pthread_t t[3];
+
+	take_faults();
+	*counter = 0;
+	for (int i = 0; i < 3; i++)
+		pthread_create(&t[i], NULL, count_up, counter);
+	for (int i = 0; i < 3; i++)
+		pthread_join(t[i], NULL);
+	assert_int_equal(*counter, 60000);
+}
+
 /* A file's pages beyond its end: SIGBUS instead of SIGSEGV. */
 static void truncated_file_is_efault(void **state)
 {
@@ -398,6 +459,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(copies_fault_without_signals),
+		cmocka_unit_test(exchanges_fault_without_signals),
+		cmocka_unit_test(exchanges_are_atomic),
 		cmocka_unit_test(truncated_file_is_efault),
 		cmocka_unit_test(threads_fault_at_once),
 		cmocka_unit_test(registered_function_resolves_faults),

@@ -26,21 +26,39 @@ static u64 ram[PAGES][512] __attribute__((aligned(4096)));
 static unsigned int touched;
 /* runs when the walk asks for an entry: another processor's turn */
 static void (*meanwhile)(gpa_t gpa);
+/* what the host's memory says from this page on */
+static u64 lost_from = ~0ULL, sealed_from = ~0ULL;
 
-static void *entry(void *ctx, gpa_t gpa)
+static int read_entry(void *ctx, gpa_t gpa, bool wide, u64 *val, u64 *host)
 {
-	assert_int_equal(gpa & 7, 0);
+	assert_int_equal(gpa & (wide ? 7 : 3), 0);
 	if (meanwhile)
 		meanwhile(gpa);
-	return gpa < sizeof(ram) ? (char *)ram + gpa : NULL;
+	if (gpa >= sizeof(ram))
+		return -EIO;
+	if (gpa >= lost_from)
+		return -ENXIO;
+	*host = (u64)((char *)ram + gpa);
+	*val = wide ? *(u64 *)*host : *(u32 *)*host;
+	return 0;
 }
 
-static void note_touched(void *ctx, gpa_t gpa)
+static int update_entry(void *ctx, gpa_t gpa, bool wide, u64 host, u64 old, u64 new)
 {
+	assert_ptr_equal((void *)host, (char *)ram + gpa);
+	if (gpa >= sealed_from)
+		return -ENXIO;
+	if (wide ? *(u64 *)host != old : *(u32 *)host != old)
+		return -EBUSY;
+	if (wide)
+		*(u64 *)host = new;
+	else
+		*(u32 *)host = (u32)new;
 	touched++;
+	return 0;
 }
 
-static const struct walk_ops ops = { .entry = entry, .touched = note_touched };
+static const struct walk_ops ops = { .read = read_entry, .update = update_entry };
 
 /*
  * A path of tables at pages 1, 2, 3 ...: entries from the top down; the leaf at level leaf maps
@@ -478,6 +496,40 @@ static void tables_outside_ram(void **state)
 	assert_int_equal(x86_walk(&m, p->gva, WALK_READ, &ops, NULL, &r), -EIO);
 }
 
+/* The host's memory behind a table is gone, or cannot be written: no fault of the guest's. */
+static void tables_out_of_reach(void **state)
+{
+	unsigned int i, level;
+	struct walk_result r;
+
+	for (i = 0; i < ARRAY_SIZE(paths); i++) {
+		const struct path *p = &paths[i];
+		struct walk_mode m = mode_of(p);
+
+		for (level = p->top; level >= p->leaf; level--) {
+			build(p, P | U | W);
+			lost_from = (1 + p->top - level) * 0x1000;
+			assert_int_equal(x86_walk(&m, p->gva, WALK_READ, &ops, NULL, &r), -ENXIO);
+			/* no bit is set before the whole path is known to be good */
+			assert_int_equal(get(p, p->top) & A, 0);
+			/* an entry that says no is not asked for the table after it */
+			if (level != p->top) {
+				set(p, level + 1, 0);
+				assert_int_equal(x86_walk(&m, p->gva, WALK_READ, &ops, NULL, &r), -EFAULT);
+			}
+			lost_from = ~0ULL;
+
+			build(p, P | U | W);
+			sealed_from = (1 + p->top - level) * 0x1000;
+			assert_int_equal(x86_walk(&m, p->gva, WALK_READ, &ops, NULL, &r), -ENXIO);
+			/* bits that are set already need no write */
+			build(p, P | U | W | A | D);
+			assert_int_equal(x86_walk(&m, p->gva, WALK_WRITE, &ops, NULL, &r), 0);
+			sealed_from = ~0ULL;
+		}
+	}
+}
+
 static void mode_from_state(void **state)
 {
 	struct x86_state st = { .cr3 = 0x5018, .cr0 = CR0_PE };
@@ -519,6 +571,7 @@ int main(void)
 		cmocka_unit_test(accessed_and_dirty),
 		cmocka_unit_test(concurrent_changes),
 		cmocka_unit_test(tables_outside_ram),
+		cmocka_unit_test(tables_out_of_reach),
 		cmocka_unit_test(mode_from_state),
 	};
 

@@ -262,31 +262,26 @@ void soft_flush_page(struct soft_vcpu *sv, gva_t va, bool every_pcid)
 
 /* ---- fills ----------------------------------------------------------------------------------------------------- */
 
-static void *walk_entry(void *ctx, gpa_t gpa)
+/* A plain load: enter() goes on at soft_recover() if the memory is not there. */
+static int walk_read(void *ctx, gpa_t gpa, bool wide, u64 *val, u64 *host)
 {
-	struct soft_vcpu *sv = ctx;
-	const struct memslot *slot;
+	u64 hva = gmem_hva(ctx, gpa, NULL);
 
-	return (void *)gmem_hva(sv->vcpu, gpa, &slot);
+	if (unlikely(!hva))
+		return -EIO;
+	*val = wide ? READ_ONCE(*(u64 *)hva) : READ_ONCE(*(u32 *)hva);
+	*host = hva;
+	return 0;
 }
 
-static void walk_touched(void *ctx, gpa_t gpa)
-{
-	struct soft_vcpu *sv = ctx;
-	const struct memslot *slot;
-
-	if (gmem_hva(sv->vcpu, gpa, &slot))
-		memslot_mark_dirty(slot, gpa >> HV_PAGE_SHIFT);
-}
-
-static const struct walk_ops soft_walk_ops = { .entry = walk_entry, .touched = walk_touched };
+static const struct walk_ops soft_walk_ops = { .read = walk_read, .update = vcpu_walk_update };
 
 static void page_fault(struct soft_vcpu *sv, u64 va, u32 error)
 {
 	sv->fault = (struct x86_fault){ .vector = EXC_PF, .has_error = true, .error = error, .cr2 = va };
 }
 
-/* Walk for va; 0, or SX_FAULT with sv->fault set, or SX_EMULATE. */
+/* Walk for va; 0, or SX_FAULT with sv->fault set, or SX_EMULATE: the emulator knows the answer, or fails the same way. */
 static u32 translate(struct soft_vcpu *sv, u64 va, unsigned int access, struct walk_result *r)
 {
 	struct space *s = sv->space;
@@ -299,7 +294,7 @@ static u32 translate(struct soft_vcpu *sv, u64 va, unsigned int access, struct w
 	}
 	if (s->key.mode & SPACE_USER)
 		access |= WALK_USER;
-	ret = x86_walk(&s->walk, va, access, &soft_walk_ops, sv, r);
+	ret = x86_walk(&s->walk, va, access, &soft_walk_ops, sv->vcpu, r);
 	if (likely(!ret))
 		return 0;
 	if (ret == -EFAULT) {

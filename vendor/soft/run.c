@@ -54,8 +54,8 @@ static int deliver(struct soft_vcpu *sv, enum event_kind kind, const struct x86_
 		*reason = EXIT_SHUTDOWN;
 		return 1;
 	default:
-		/* the IDT, GDT, TSS or stack is not in memory */
-		*reason = EXIT_FAIL;
+		/* the IDT, GDT, TSS or stack is not in memory, or the client has taken that away */
+		*reason = vcpu_take_mem_error(sv->vcpu) ? EXIT_MEM_ERROR : EXIT_FAIL;
 		return 1;
 	}
 }

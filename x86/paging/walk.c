@@ -5,7 +5,8 @@
  * A walk first follows the entries down, checking presence and reserved bits at each, then checks
  * the rights of the whole path, and only then sets accessed and dirty bits, each by
  * compare-and-exchange against the value the walk has read: had another processor changed an entry
- * meanwhile, the walk starts over, as if it had come later.
+ * meanwhile, the walk starts over, as if it had come later. It touches the tables only through its
+ * ops, which know how to survive memory that the client takes away.
  */
 #include "../../host/host.h"
 #include "formats.h"
@@ -18,7 +19,7 @@
 #define WALK_MAX_RESTARTS	1000
 
 struct path {
-	void *entry[PT_MAX_LEVELS + 1];
+	u64 host[PT_MAX_LEVELS + 1];
 	u64 val[PT_MAX_LEVELS + 1];
 	gpa_t gpa[PT_MAX_LEVELS + 1];
 };
@@ -79,44 +80,29 @@ static bool allowed(const struct walk_mode *m, unsigned int access, const struct
 	return !(access & WALK_WRITE) || r->writable || !m->wp;
 }
 
-/* Set bits in the entry unless it has changed since the walk read it. */
-static bool set_bits(const struct path *p, unsigned int level, u64 bits, bool wide)
-{
-	if (wide) {
-		u64 *e = p->entry[level];
-
-		return host_cmpxchg(e, p->val[level], p->val[level] | bits) == p->val[level];
-	} else {
-		u32 *e = p->entry[level];
-		u32 old = (u32)p->val[level];
-
-		return host_cmpxchg(e, old, old | (u32)bits) == old;
-	}
-}
-
 /*
- * Accessed bits on the path from the top to the leaf, dirty on the leaf. False: start over. SDM 3A
+ * Accessed bits on the path from the top to the leaf, dirty on the leaf. 0, or as update(). SDM 3A
  * 4.8
  */
-static bool update_path(const struct path *p, unsigned int top, unsigned int leaf, u64 leaf_bits,
-			bool wide, const struct walk_ops *ops, void *ctx)
+static int update_path(const struct path *p, unsigned int top, unsigned int leaf, u64 leaf_bits,
+		       bool wide, const struct walk_ops *ops, void *ctx)
 {
 	unsigned int level;
+	int ret;
 
 	for (level = top; level >= leaf; level--) {
-		u64 want = level == leaf ? leaf_bits : PTE_A;
+		u64 want = level == leaf ? leaf_bits : PTE_A, val = p->val[level];
 
-		if ((p->val[level] & want) == want)
+		if ((val & want) == want)
 			continue;
-		if (!set_bits(p, level, want, wide))
-			return false;
-		if (ops->touched)
-			ops->touched(ctx, p->gpa[level]);
+		ret = ops->update(ctx, p->gpa[level], wide, p->host[level], val, val | want);
+		if (ret)
+			return ret;
 	}
-	return true;
+	return 0;
 }
 
-enum walk_step { STEP_DONE, STEP_FAULT, STEP_IO, STEP_AGAIN };
+enum walk_step { STEP_DONE, STEP_FAULT, STEP_IO, STEP_LOST, STEP_AGAIN };
 
 /*
  * One attempt. fmt, top and wide are constants at each call, so that the compiler makes one tight
@@ -140,14 +126,10 @@ static __always_inline enum walk_step walk_once(const struct walk_mode *m, gva_t
 		const struct pt_level *f = &fmt[level];
 		u64 index = (gva >> f->shift) & ((1u << f->bits) - 1);
 		gpa_t at = table + index * (wide ? 8 : 4);
-		void *host = ops->entry(ctx, at & ~7ULL);
+		int ret = ops->read(ctx, at, wide, &e, &p.host[level]);
 
-		if (unlikely(!host))
-			return STEP_IO;
-		if (!wide)
-			host = (char *)host + (at & 4);
-		e = wide ? READ_ONCE(*(u64 *)host) : READ_ONCE(*(u32 *)host);
-		p.entry[level] = host;
+		if (unlikely(ret))
+			return ret == -EIO ? STEP_IO : STEP_LOST;
 		p.val[level] = e;
 		p.gpa[level] = at;
 		if (unlikely(!(e & PTE_P))) {
@@ -197,8 +179,10 @@ static __always_inline enum walk_step walk_once(const struct walk_mode *m, gva_t
 		return STEP_DONE;
 	want = access & WALK_WRITE ? PTE_A | PTE_D : PTE_A;
 	if (unlikely(!accessed || (e & want) != want)) {
-		if (!update_path(&p, top, level, want, wide, ops, ctx))
-			return STEP_AGAIN;
+		int ret = update_path(&p, top, level, want, wide, ops, ctx);
+
+		if (ret)
+			return ret == -EBUSY ? STEP_AGAIN : STEP_LOST;
 		r->dirty |= !!(access & WALK_WRITE);
 	}
 	return STEP_DONE;
@@ -260,6 +244,8 @@ int x86_walk(const struct walk_mode *m, gva_t gva, unsigned int access, const st
 		return 0;
 	if (step == STEP_IO)
 		return -EIO;
+	if (step == STEP_LOST)
+		return -ENXIO;
 	/* Restarts used up: the guest sees the fault a moment of a non-present entry would have
 	 * given. */
 	if (step == STEP_AGAIN)

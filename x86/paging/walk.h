@@ -11,12 +11,14 @@
 #include "../arch/exception.h"
 
 struct walk_ops {
-	/* Host address of the 8-byte-aligned guest-physical gpa for reading and atomic update of a
-	 * table entry, valid until the walk returns, or NULL if that is no RAM (the walk then reads
-	 * entries as all ones: -EIO). */
-	void *(*entry)(void *ctx, gpa_t gpa);
-	/* A table entry at gpa was changed (A or D bit set): for the dirty log. May be NULL. */
-	void (*touched)(void *ctx, gpa_t gpa);
+	/* The table entry at gpa, aligned to its size of 8 bytes if @wide or else 4, read by one
+	 * access. 0 and *val, and *host, which update() gets back; -EIO: no RAM there; -ENXIO: the
+	 * host's memory for it cannot be reached. */
+	int (*read)(void *ctx, gpa_t gpa, bool wide, u64 *val, u64 *host);
+	/* Set A or D: replace @old by @new, by one atomic access, and note it in the dirty log. 0:
+	 * done, or the table is in memory that the guest cannot write, whose bits stay as they are;
+	 * -EBUSY: the entry is not @old any more; -ENXIO as above. May be NULL with WALK_NO_AD. */
+	int (*update)(void *ctx, gpa_t gpa, bool wide, u64 host, u64 old, u64 new);
 };
 
 /* What the walk depends on. Filled from state by walk_mode_from_state(), or by hand. */
@@ -44,7 +46,8 @@ void walk_mode_from_state(struct walk_mode *m, const struct x86_state *st, u8 ma
 
 /**
  * Translate @gva for @access (enum walk_access | WALK_* bits). Returns 0 and *r; -EFAULT: a #PF
- * with r->error_code (CR2 is the caller's to set); -EIO: a table is not in RAM.
+ * with r->error_code (CR2 is the caller's to set); -EIO: a table is not in RAM; -ENXIO: it is, but
+ * the host's memory behind it cannot be read, or not written when a bit had to be set.
  */
 int x86_walk(const struct walk_mode *m, gva_t gva, unsigned int access, const struct walk_ops *ops,
 	     void *ctx, struct walk_result *r);
