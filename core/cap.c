@@ -22,6 +22,7 @@ static const struct cap_row {
 	{ KVM_CAP_HLT, 1 },
 	{ KVM_CAP_USER_MEMORY, 1 },
 	{ KVM_CAP_SET_TSS_ADDR, 1 },
+	{ KVM_CAP_VAPIC, 1 },
 	{ KVM_CAP_EXT_CPUID, 1 },
 	{ KVM_CAP_CLOCKSOURCE, 1 },
 	{ KVM_CAP_NR_VCPUS, HV_MAX_VCPUS },

@@ -47,6 +47,22 @@ static bool lapic_page(struct vcpu *v, gpa_t gpa)
 	       (gpa & HV_PAGE_MASK) == (lapic_base_msr(v->lapic) & HV_PAGE_MASK);
 }
 
+/* KVM_TPR_ACCESS_REPORTING: the client wants to hear of this access. SDM 3A table 11-1 */
+static bool tpr_reported(struct vcpu *v, gpa_t gpa)
+{
+	return unlikely(v->priv->tpr_reporting) && (gpa & ~HV_PAGE_MASK) == LAPIC_TPR_OFFSET &&
+	       lapic_page(v, gpa);
+}
+
+static void note_tpr_access(struct vcpu *v, u64 rip, bool write)
+{
+	struct vcpu_priv *p = v->priv;
+
+	p->tpr_access.pending = true;
+	p->tpr_access.write = write;
+	p->tpr_access.rip = rip;
+}
+
 static bool core_mmio_read(struct vcpu *v, gpa_t gpa, void *buf, unsigned int len)
 {
 	if (lapic_page(v, gpa))
@@ -117,6 +133,8 @@ static int mmio_write_on(struct vcpu *v)
 	while (io->done < io->len) {
 		unsigned int n = piece_len(io);
 
+		if (tpr_reported(v, piece_gpa(io)))
+			note_tpr_access(v, io->rip, true);
 		if (!core_mmio_write(v, piece_gpa(io), io->data + io->done, n))
 			return exit_mmio(v);
 		io->done += n;
@@ -140,6 +158,11 @@ int io_mmio_read(struct vcpu *v, gva_t gva, gpa_t gpa, void *buf, unsigned int l
 		host_memcpy(buf, io->replay[pos].data, len);
 		io->replay_pos++;
 		return 0;
+	}
+	if (tpr_reported(v, gpa)) {
+		if (!io->collecting)
+			return -EAGAIN;
+		note_tpr_access(v, v->st->rip, false);
 	}
 	if (len <= MMIO_PIECE && core_mmio_read(v, gpa, buf, len))
 		return 0;
@@ -165,13 +188,14 @@ int io_mmio_write(struct vcpu *v, gpa_t gpa, const void *buf, unsigned int len)
 	u8 copy[MMIO_PIECE];
 
 	if (!io->collecting) {
-		if (len > sizeof(copy))
+		if (len > sizeof(copy) || tpr_reported(v, gpa))
 			return -EAGAIN;
 		host_memcpy(copy, buf, len);
 		return core_mmio_write(v, gpa, copy, len) ? 0 : -EAGAIN;
 	}
 	if (io->queued == QUEUED_NONE && len <= sizeof(io->data)) {
 		io->queued = QUEUED_MMIO;
+		io->rip = v->st->rip;
 		io->gpa[0] = gpa;
 		io->len = io->first_len = len;
 		host_memcpy(io->data, buf, len);

@@ -111,6 +111,8 @@ struct ioctl_row {
 	NONE(KVM_NMI, vcpu_nmi)									\
 	STRUCT(KVM_SET_GUEST_DEBUG, vcpu_set_guest_debug, struct kvm_guest_debug)		\
 	STRUCT(KVM_TRANSLATE, vcpu_translate, struct kvm_translation)				\
+	STRUCT(KVM_TPR_ACCESS_REPORTING, vcpu_tpr_access_reporting, struct kvm_tpr_access_ctl)	\
+	STRUCT(KVM_SET_VAPIC_ADDR, vcpu_set_vapic_addr, struct kvm_vapic_addr)			\
 	VALUE(KVM_SET_SIGNAL_MASK, vcpu_set_signal_mask)					\
 	STRUCT(KVM_X86_SETUP_MCE, vcpu_setup_mce, u64)						\
 	STRUCT(KVM_X86_SET_MCE, vcpu_set_mce, struct kvm_x86_mce)				\

@@ -124,6 +124,10 @@ long vcpu_get_tsc_khz(struct vcpu *vcpu);
 long vcpu_set_tsc_khz(struct vcpu *vcpu, u64 khz);
 long vcpu_kvmclock_ctrl(struct vcpu *vcpu);
 
+/* vapic.c */
+long vcpu_set_vapic_addr(struct vcpu *vcpu, struct kvm_vapic_addr *a);
+long vcpu_tpr_access_reporting(struct vcpu *vcpu, struct kvm_tpr_access_ctl *c);
+
 /* stat.c */
 long vm_get_stats_fd(struct vm *vm);
 long vcpu_get_stats_fd(struct vcpu *vcpu);

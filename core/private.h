@@ -37,7 +37,7 @@ struct io_state {
 	bool step_exit;
 	u8 want;			/* enum io_want: what the emulator stopped for */
 	u8 queued;			/* enum io_queued */
-	u64 rip;			/* of the instruction that waits for an answer */
+	u64 rip;			/* of the instruction that waits, or has queued a write */
 	/* PIO (data in page 1 of the mapping) */
 	u16 port;
 	u8 size;
@@ -93,6 +93,12 @@ struct vcpu_priv {
 	struct xlate_cache xlate[NR_XLATE];
 	bool intr_window, nmi_window;	/* as last asked of the vendor */
 	bool tpr_exit;			/* KVM_EXIT_SET_TPR is due */
+	/* core/vapic.c: shadow of the TPR in guest memory, 0: none; as last written there */
+	u64 vapic_gpa;
+	u32 vapic_word;
+	bool tpr_reporting;
+	/* KVM_EXIT_TPR_ACCESS is due for the instruction at rip */
+	struct { bool pending, write; u64 rip; } tpr_access;
 	/* KVM_EXIT_X86_RDMSR/WRMSR with the client */
 	struct { bool pending, write, reply_ready, failed; u32 index; u64 data; } msr_exit;
 
@@ -218,6 +224,10 @@ void vcpu_queue_exception(struct vcpu *vcpu, const struct x86_fault *f);
 int vcpu_inject_pending(struct vcpu *vcpu);
 bool vcpu_interrupt_allowed(struct vcpu *vcpu);
 bool vcpu_has_wakeup_event(struct vcpu *vcpu);		/* something HLT must wake for */
+
+/* ---- vapic.c: with priv->vapic_gpa set, on the vCPU's thread ---- */
+void vapic_from_guest(struct vcpu *vcpu);
+void vapic_to_guest(struct vcpu *vcpu);
 
 /* ---- emulate.c ---- */
 void vcpu_emulate_init(struct vcpu *vcpu);

@@ -302,6 +302,7 @@ int vcpu_hypercall(struct vcpu *v)
 	} else {
 		switch (nr) {
 		case KVM_HC_VAPIC_POLL_IRQ:
+			vcpu_request(v, REQ_EVENT);
 			ret = 0;
 			break;
 		case KVM_HC_KICK_CPU:

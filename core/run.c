@@ -83,6 +83,7 @@ void vcpu_reset(struct vcpu *v, bool init)
 	p->interrupt.injected = p->nmi.injected = false;
 	host_store_release(&p->nmi.pending, 0);
 	p->triple_fault = false;
+	p->tpr_access.pending = false;
 	p->io.pending = p->msr_exit.pending = false;
 	io_begin(v, false);
 	if (!init) {
@@ -297,6 +298,12 @@ static int on_kicked(struct vcpu *v)
 	return 1;
 }
 
+/* The instruction asks for an exit to the client once it has retired: client_irq_exits(). */
+static bool client_exit_due(const struct vcpu_priv *p)
+{
+	return p->tpr_exit | p->tpr_access.pending;
+}
+
 /*
  * Modes that the vendor leaves to the emulator: a stretch of instructions at a time, until
  * something else is due.
@@ -307,7 +314,7 @@ static int on_emulate(struct vcpu *v)
 	int ret = vcpu_emulate(v, v->exit.decoded);
 
 	for (u32 n = 0; n < 64 && ret > 0 && ops->interpreting && ops->interpreting(v); n++) {
-		if ((host_load_acquire(&v->requests) & ~REQ_LAZY) ||
+		if ((host_load_acquire(&v->requests) & ~REQ_LAZY) || client_exit_due(v->priv) ||
 		    v->mp_state != KVM_MP_STATE_RUNNABLE || v->priv->exception.pending)
 			break;
 		/* the instruction was an EOI, or lowered the task priority: an interrupt may come
@@ -374,6 +381,8 @@ static int enter_guest(struct vcpu *v)
 		return handle_requests(v);
 	}
 	ret = vcpu_inject_pending(v);
+	if (unlikely(v->priv->vapic_gpa))
+		vapic_to_guest(v);
 	if (likely(!ret))
 		ret = v->vm->vendor->enter(v);
 	else if (ret == EMUL_SHUTDOWN)
@@ -389,12 +398,25 @@ static int enter_guest(struct vcpu *v)
 	return on_exit[v->exit.reason](v);
 }
 
+static int exit_tpr_access(struct vcpu *v)
+{
+	struct vcpu_priv *p = v->priv;
+
+	p->tpr_access.pending = false;
+	v->run->tpr_access.rip = p->tpr_access.rip;
+	v->run->tpr_access.is_write = p->tpr_access.write;
+	v->run->tpr_access.pad = 0;
+	return exit_with(v, KVM_EXIT_TPR_ACCESS);
+}
+
 /*
  * KVM_EXIT_SET_TPR and KVM_EXIT_IRQ_WINDOW_OPEN, for clients that have interrupt controllers of
- * their own.
+ * their own; KVM_EXIT_TPR_ACCESS for those that ask for it.
  */
 static int client_irq_exits(struct vcpu *v)
 {
+	if (unlikely(v->priv->tpr_access.pending))
+		return exit_tpr_access(v);
 	if (unlikely(v->priv->tpr_exit)) {
 		v->priv->tpr_exit = false;
 		return exit_with(v, KVM_EXIT_SET_TPR);
@@ -427,6 +449,8 @@ static int run_loop(struct vcpu *v)
 		if (likely(ret > 0))
 			ret = client_irq_exits(v);
 		vcpu_read_unlock(v);
+		if (unlikely(v->priv->vapic_gpa))
+			vapic_from_guest(v);
 	} while (ret > 0);
 	return ret;
 }

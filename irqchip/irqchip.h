@@ -95,6 +95,13 @@ u64 lapic_tscdeadline(const struct lapic *l);
 void lapic_set_tscdeadline(struct lapic *l, u64 val);
 u8 lapic_cr8(const struct lapic *l);
 void lapic_set_cr8(struct lapic *l, u8 val);
+#define LAPIC_TPR_OFFSET	0x80		/* in the xAPIC page */
+void lapic_set_tpr(struct lapic *l, u8 tpr);
+/*
+ * TPR, class of the highest vector in service, highest requested vector, in the form of
+ * KVM_SET_VAPIC_ADDR.
+ */
+u32 lapic_vapic_word(const struct lapic *l);
 /* Highest pending vector deliverable now by PPR, or -1. Cheap: called on every entry. */
 int lapic_pending(struct lapic *l);
 int lapic_ack(struct lapic *l);				/* take it: IRR -> ISR; vector or -1 */

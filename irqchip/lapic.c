@@ -166,6 +166,20 @@ void lapic_set_cr8(struct lapic *l, u8 val)
 	update_ppr(l);
 }
 
+void lapic_set_tpr(struct lapic *l, u8 tpr)
+{
+	l->reg[APIC_TPR] = tpr;
+	update_ppr(l);
+}
+
+u32 lapic_vapic_word(const struct lapic *l)
+{
+	int irr = highest_bit(&l->reg[APIC_IRR]), isr = highest_bit(&l->reg[APIC_ISR]);
+
+	return (l->reg[APIC_TPR] & 0xff) | (isr < 0 ? 0 : (isr & 0xf0) << 8) |
+	       (irr < 0 ? 0 : (u32)irr << 24);
+}
+
 /* ---- reset and mode ---- */
 
 static u32 x2apic_ldr(u32 id)

@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: GPL-2.0-only OR MIT
+"""Debian's QEMU on AnyKVM with a Linux guest: its serial console, its QMP socket, and the frame of a test."""
+import json
+import os
+import shutil
+import socket
+import sys
+import tempfile
+import time
+
+from console import PROMPT, Console, ConsoleError, Tap
+from kernel_log import trouble
+
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+CACHE = os.path.join(TOP, os.environ.get("CACHE", "cache"))
+ANYKVM = os.path.join(TOP, os.environ.get("ANYKVM", "build/anykvm"))
+ENGINE = ["-accel", "tcg,thread=multi"] if "--tcg" in sys.argv[1:] else ["-accel", "kvm"]
+
+
+class Qmp:
+    """The machine protocol on a Unix socket. Events that come in between are kept in self.events."""
+
+    def __init__(self, path, seconds=20):
+        deadline = time.monotonic() + seconds
+        while True:
+            self.sock = socket.socket(socket.AF_UNIX)
+            try:
+                self.sock.connect(path)
+                break
+            except OSError:
+                self.sock.close()
+                if time.monotonic() > deadline:
+                    raise ConsoleError("no QMP socket within %d s" % seconds)
+                time.sleep(0.02)
+        self.sock.settimeout(60)
+        self.file = self.sock.makefile("r")
+        self.events = []
+        self.message()
+        self("qmp_capabilities")
+
+    def message(self):
+        line = self.file.readline()
+        if not line:
+            raise ConsoleError("QEMU closed its QMP socket")
+        return json.loads(line)
+
+    def __call__(self, command, **arguments):
+        """Executes a command and returns its result; ConsoleError if QEMU refuses it."""
+        self.sock.sendall(json.dumps({"execute": command, "arguments": arguments}).encode() + b"\n")
+        while True:
+            m = self.message()
+            if "event" in m:
+                self.events.append(m)
+            elif "error" in m:
+                raise ConsoleError("%s: %s" % (command, m["error"]["desc"]))
+            else:
+                return m["return"]
+
+    def hmp(self, line):
+        """A command of the human monitor; its output as text."""
+        return self("human-monitor-command", **{"command-line": line}).replace("\r", "")
+
+    def wait_event(self, name, seconds=60):
+        deadline = time.monotonic() + seconds
+        while True:
+            for e in self.events:
+                if e["event"] == name:
+                    self.events.remove(e)
+                    return e
+            self.sock.settimeout(max(0.1, deadline - time.monotonic()))
+            try:
+                m = self.message()
+            except TimeoutError:
+                raise ConsoleError("no event %s within %d s" % (name, seconds))
+            finally:
+                self.sock.settimeout(60)
+            self.events.append(m)
+
+    def poll(self, command, good, seconds=60):
+        """Repeats a query until good(result); returns the result."""
+        deadline = time.monotonic() + seconds
+        while True:
+            r = self(command)
+            if good(r):
+                return r
+            if time.monotonic() > deadline:
+                raise ConsoleError("%s: %r after %d s" % (command, r, seconds))
+            time.sleep(0.05)
+
+
+class Qemu:
+    """A QEMU process: .console, .qmp, .folder (for files that go with it)."""
+
+    def __init__(self, *args, machine="q35", cpu="host", smp=1, memory=256, kernel=True, append="", limit=90):
+        self.folder = tempfile.mkdtemp(prefix="anykvm-qemu-")
+        path = os.path.join(self.folder, "qmp")
+        argv = ["qemu-system-x86_64", *ENGINE, "-M", machine, "-cpu", cpu, "-smp", str(smp), "-m", str(memory),
+                "-display", "none", "-serial", "stdio", "-monitor", "none", "-nic", "none", "-no-user-config",
+                "-qmp", "unix:%s,server=on,wait=off" % path, *args]
+        if kernel:
+            argv += ["-kernel", os.path.join(CACHE, "vmlinuz"), "-initrd", os.path.join(CACHE, "initramfs.cpio.gz"),
+                     "-append", "console=ttyS0 LINES=50 COLUMNS=1000 " + append]
+        if "kvm" in ENGINE:
+            argv = [ANYKVM, "exec", "--", *argv]
+        self.console = Console(argv, cwd=TOP, limit=limit)
+        try:
+            self.qmp = Qmp(path)
+        except ConsoleError:
+            self.console.pump(0.2)
+            print("\n".join("# " + line for line in self.console.tail()))
+            self.close()
+            raise
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.close()
+
+    def close(self):
+        self.console.__exit__()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def up(self, seconds=60):
+        """Waits for the guest's shell."""
+        self.console.expect("init: first line", seconds)
+        self.console.expect(PROMPT, 30)
+
+    def sh(self, line, seconds=60):
+        """A shell command in the guest; its output, stripped."""
+        return self.console.command(line, seconds)[0].strip()
+
+
+class Steps:
+    """Cases of a script: `with steps("name"):` turns what goes wrong inside into one failed case."""
+
+    def __init__(self):
+        self.tap = Tap()
+        self.qemu = None
+
+    def ok(self, good, name, *why):
+        return self.tap.ok(good, name, *why)
+
+    def equal(self, have, want, name):
+        return self.tap.ok(have == want, name, "have %r" % (have,), "want %r" % (want,))
+
+    def run(self, name, function, *args, **kwargs):
+        """Starts a QEMU with the given arguments and calls function(qemu)."""
+        try:
+            with Qemu(*args, **kwargs) as q:
+                try:
+                    function(q)
+                except (ConsoleError, OSError, ValueError) as e:
+                    self.tap.ok(False, name, e, *q.console.tail())
+        except ConsoleError as e:
+            self.tap.ok(False, name, e)
+
+    def healthy(self, q, name):
+        """Nothing bad in the guest's kernel log."""
+        bad = trouble(q.sh("dmesg -r", 60))
+        self.tap.ok(not bad, name, *bad)
+
+    def exit(self):
+        self.tap.exit()
