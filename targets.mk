@@ -20,6 +20,22 @@ $(CACHE)/initramfs.cpio.gz: tools/mkinitramfs
 	@mkdir -p $(CACHE)
 	@tools/mkinitramfs $@
 
+# The guests of tests/qemu: a disk with Debian 12, other kernels, firmware and programs, all from Debian's packages.
+FULL := $(CACHE)/guests/linux-image-amd64
+FULL_MODULES := virtio_pci,virtio_blk,virtio_net,virtio_scsi,sd_mod,virtio_rng,virtio_balloon,ahci,e1000,bochs,evdev
+
+guest-images: $(CACHE)/debian.img $(CACHE)/guests/full.cpio.gz
+	@tools/fetch-debs $(CACHE)/guests ovmf memtest86+ debian-installer-12-netboot-amd64 xen-hypervisor-4.17-amd64 hello:
+
+$(CACHE)/debian.img:
+	@tools/mkdisk $@
+
+$(FULL):
+	@tools/fetch-debs $(CACHE)/guests linux-image-amd64
+
+$(CACHE)/guests/full.cpio.gz: tools/mkinitramfs | $(FULL)
+	@tools/mkinitramfs --modules $(FULL) $(FULL_MODULES) $@
+
 # The packages come first: in a sub-make, as nothing can be built before they are there.
 run:
 	@tools/setup
@@ -32,6 +48,7 @@ run:
 test:
 	@tools/setup
 	@$(MAKE) --no-print-directory kernel initramfs
+	-@$(MAKE) --no-print-directory -k guest-images
 	@tests/run --build $(BUILD) --cache $(CACHE)
 
 # at least 10 million cases in every program of tests/isa; hours
@@ -111,4 +128,4 @@ help:
 	@echo 'make test-isa-long      10 million instruction cases per program; make test-boot-long: 20 boots'
 	@echo 'tests/run unit isa/int  single suites and tests; tests/run --help'
 
-.PHONY: setup kernel initramfs run bench bench-doc bench-programs test test-isa-long test-boot-long help
+.PHONY: setup kernel initramfs guest-images run bench bench-doc bench-programs test test-isa-long test-boot-long help

@@ -14,6 +14,8 @@ from kernel_log import trouble
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 CACHE = os.path.join(TOP, os.environ.get("CACHE", "cache"))
 ANYKVM = os.path.join(TOP, os.environ.get("ANYKVM", "build/anykvm"))
+KERNEL = os.path.join(CACHE, "vmlinuz")
+INITRD = os.path.join(CACHE, "initramfs.cpio.gz")
 ENGINE = ["-accel", "tcg,thread=multi"] if "--tcg" in sys.argv[1:] else ["-accel", "kvm"]
 
 
@@ -89,17 +91,25 @@ class Qmp:
 
 
 class Qemu:
-    """A QEMU process: .console, .qmp, .folder (for files that go with it)."""
+    """A QEMU process: .console, .qmp, .folder (for files that go with it).
 
-    def __init__(self, *args, machine="q35", cpu="host", smp=1, memory=256, kernel=True, append="", limit=90):
+    kernel and initrd are files, by default Debian's cloud kernel and the busybox initramfs; kernel=None leaves the boot
+    to the firmware. before(folder) may make files in the folder; it returns further arguments.
+    """
+
+    def __init__(self, *args, machine="q35", cpu="host", smp=1, memory=256, kernel=KERNEL, initrd=INITRD, append="", limit=90,
+                 before=None):
         self.folder = tempfile.mkdtemp(prefix="anykvm-qemu-")
         path = os.path.join(self.folder, "qmp")
+        if "kvm" not in ENGINE:
+            cpu = cpu.replace("host", "max")
         argv = ["qemu-system-x86_64", *ENGINE, "-M", machine, "-cpu", cpu, "-smp", str(smp), "-m", str(memory),
                 "-display", "none", "-serial", "stdio", "-monitor", "none", "-nic", "none", "-no-user-config",
                 "-qmp", "unix:%s,server=on,wait=off" % path, *args]
+        if before:
+            argv += before(self.folder)
         if kernel:
-            argv += ["-kernel", os.path.join(CACHE, "vmlinuz"), "-initrd", os.path.join(CACHE, "initramfs.cpio.gz"),
-                     "-append", "console=ttyS0 LINES=50 COLUMNS=1000 " + append]
+            argv += ["-kernel", kernel, "-initrd", initrd, "-append", "console=ttyS0 LINES=50 COLUMNS=1000 " + append]
         if "kvm" in ENGINE:
             argv = [ANYKVM, "exec", "--", *argv]
         self.console = Console(argv, cwd=TOP, limit=limit)
