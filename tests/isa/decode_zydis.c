@@ -93,6 +93,8 @@ static const struct { const char *what, *name, *why; } on_purpose[] = {
 	{ "only theirs", "nop", "0F 0D with a register: #UD by AMD (host), a NOP by Intel" },
 	{ "not offered, ours", "prefetchwt1", "0F 0D /2: a PREFETCHW on CPUs without it" },
 	{ "only ours", "nop", "0F 1A and 1B with 16-bit addresses: MPX to Zydis, NOPs without it (host)" },
+	{ "only theirs", "vpextrd", "VEX.W1 outside 64-bit mode: #UD (host)" },
+	{ "only theirs", "vpinsrd", "the same" },
 	{ "mnemonic", "wbinvd", "F3 0F 09 is WBNOINVD, which Debian's Zydis 4.0.0 does not know whatever it was told" },
 	{ "register operand missing", "nop", "hint NOPs have one operand" },
 	{ "register size", "lsl", "16 bits of the source are used" },

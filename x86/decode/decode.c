@@ -370,6 +370,19 @@ static void copy_bytes(struct insn *insn, const struct cursor *c)
 		insn->bytes[i] = c->bytes[i];
 }
 
+/* VEX.W outside 64-bit mode where it would ask for a 64-bit general register, or its like in memory. */
+static bool w_is_ignored(const struct insn *insn)
+{
+	unsigned int i;
+
+	if (insn->family == FAM_INT || insn->mem_size == 4)
+		return true;
+	for (i = 0; i < insn->nr_opnd; i++)
+		if (insn->opnd[i].kind == OPND_GPR)
+			return true;
+	return false;
+}
+
 /* What the row says besides operands, once those are known. */
 static enum decode_result finish(struct insn *insn, struct cursor *c, const struct row *row, u64 x)
 {
@@ -379,6 +392,7 @@ static enum decode_result finish(struct insn *insn, struct cursor *c, const stru
 	if (insn->enc == ENC_VEX && !vex_ok(insn, c, x))
 		return DECODE_UD;
 	insn->op = row->op;
+	insn->mode = c->mode;
 	insn->family = info->family;
 	insn->attr = info->attr | (u32)x;
 	insn->feature = x >> 56 ? x >> 56 : info->feature;
@@ -386,6 +400,13 @@ static enum decode_result finish(struct insn *insn, struct cursor *c, const stru
 		insn->feature = insn->vex_l ? FEAT_AVX2 : FEAT_AVX;
 	if (insn->enc == ENC_VEX)
 		insn->attr |= INSN_NO_REAL;
+	if (insn->enc == ENC_VEX && c->mode != INSN_MODE_64 && insn->rex & 8) {
+		/* VPEXTRQ and VPINSRQ have no 32-bit twins under W */
+		if (insn->map == MAP_0F3A && (insn->opcode == 0x16 || insn->opcode == 0x22))
+			return DECODE_UD;
+		if (w_is_ignored(insn))
+			insn->rex &= ~8;
+	}
 	if (info->family == FAM_SSE) {
 		for (i = 0; i < insn->nr_opnd; i++)
 			if (insn->opnd[i].kind == OPND_MMX)

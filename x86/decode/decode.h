@@ -124,6 +124,7 @@ struct insn {
 	u16 op;			/* enum op_id */
 	u8 family;		/* enum insn_family */
 	u8 len;
+	u8 mode;		/* enum insn_mode that it was decoded for */
 	u32 attr;
 	u8 feature;		/* enum insn_feature */
 	u8 enc;			/* enum insn_encoding */

@@ -77,7 +77,8 @@ int emul_op_vector(struct emul *e)
 	case OP_MASKMOVDQU:
 	case OP_VMASKMOVDQU:
 		e->ea = emul_reg_read(e, X86_RDI, i->addrsize);
-		r = operand(e, i->seg, 1, 1, &gva);
+		r = emul_data_linear(e, i->seg, e->ea,
+				     e->mode == INSN_MODE_64 ? 1 : i->op == OP_MASKMOVQ ? 8 : 16, WALK_WRITE, &gva);
 		break;
 	case OP_VPGATHERDD:
 	case OP_VPGATHERDQ:
