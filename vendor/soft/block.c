@@ -206,21 +206,48 @@ void soft_drop_all_code(struct soft_vcpu *sv)
 	soft_flush_all(sv);
 }
 
+u64 soft_next_page(const struct soft_vcpu *sv, u64 va)
+{
+	return ((va & HV_PAGE_MASK) + HV_PAGE_SIZE) & sv->rip_mask;
+}
+
+u32 soft_cs_last(const struct soft_vcpu *sv)
+{
+	u32 limit = sv->st.seg[X86_CS].limit;
+
+	return sv->code_key & CODE_32 ? limit : min_t(u32, limit, 0xffff);
+}
+
+/*
+ * Jumps inside a page are direct, which is right if all its bytes are inside CS and, in 16-bit code, no jump between
+ * two of them wraps. In other pages, and where an instruction may reach into such a page, blocks are translated for
+ * CODE_EDGE: they ask at each jump, and at each entry it is asked here whether all of the block is inside CS.
+ */
+static bool at_edge(const struct soft_vcpu *sv, u64 va)
+{
+	u64 page = (u32)((va & HV_PAGE_MASK) - sv->cs_base);
+	u32 reach = (va & ~HV_PAGE_MASK) > HV_PAGE_SIZE - INSN_MAX_LEN ? INSN_MAX_LEN : 0;
+
+	return !(sv->code_key & (CODE_64 | CODE_CSFLAT)) && page + HV_PAGE_SIZE - 1 + reach > soft_cs_last(sv);
+}
+
 struct block *soft_find_block(struct soft_vcpu *sv, u64 va, int *why)
 {
 	struct space *s = sv->space;
 	struct cpage *p = soft_fetch_page(sv, va, why);
 	u32 off = va & ~HV_PAGE_MASK, h, j;
+	bool edge = at_edge(sv, va);
+	u16 key = sv->code_key | (edge ? CODE_EDGE : 0);
 	struct block *b;
 
 	if (!p)
 		return NULL;
-	h = block_hash(p->gfn, off, sv->code_key);
+	h = block_hash(p->gfn, off, key);
 	for (b = sv->blocks[h]; b; b = b->hash_next)
-		if (b->cpage == p && b->offset == off && b->key == sv->code_key)
+		if (b->cpage == p && b->offset == off && b->key == key)
 			break;
 	if (b && b->gfn2 != ~0UL) {
-		struct cpage *p2 = soft_fetch_page(sv, (va & HV_PAGE_MASK) + HV_PAGE_SIZE, why);
+		struct cpage *p2 = soft_fetch_page(sv, soft_next_page(sv, va), why);
 
 		if (!p2)
 			return NULL;
@@ -234,7 +261,7 @@ struct block *soft_find_block(struct soft_vcpu *sv, u64 va, int *why)
 	if (!b) {
 		/* first make sure that no write can go unseen, then read the bytes */
 		soft_protect_code(sv, p);
-		b = soft_translate(sv, p, va, why);
+		b = soft_translate(sv, p, va, key, why);
 		if (!b)
 			return NULL;
 		b->hash_next = sv->blocks[h];
@@ -245,6 +272,10 @@ struct block *soft_find_block(struct soft_vcpu *sv, u64 va, int *why)
 		p->checked = false;
 		if (b->gfn2 == ~0UL)
 			b->sum = sum_bytes(b->bytes, p->host + off, b->bytes);
+	}
+	if (unlikely(edge)) {
+		*why = SOFT_EMULATE;
+		return (u64)(u32)(va - sv->cs_base) + b->bytes - 1 <= sv->rip_last ? b : NULL;
 	}
 	j = JC_INDEX(va);
 	if (s->nr_jc < SPACE_MAX_DIRTY)

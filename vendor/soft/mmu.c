@@ -127,10 +127,35 @@ void soft_flush_fetch(struct space *s)
 	s->code_local = s->fetched_low = s->fetched_high = false;
 }
 
+/* Blocks that run into CS's first or last bytes, if those are inside a page, are not for the jump cache: see block.c. */
+void soft_cs_changed(struct soft_vcpu *sv)
+{
+	const struct x86_seg *cs = &sv->st.seg[X86_CS];
+	struct space *s = sv->space;
+	u64 last = (u32)(cs->base + soft_cs_last(sv));
+
+	if (likely(s->cs_base == cs->base && s->cs_last == last))
+		return;
+	s->cs_base = cs->base;
+	s->cs_last = last;
+	if ((cs->base & ~HV_PAGE_MASK) && maybe(s->fetched, cs->base & HV_PAGE_MASK))
+		forget_jumps(s, cs->base & HV_PAGE_MASK, HV_PAGE_SIZE);
+	if (~last & ~HV_PAGE_MASK) {
+		if (maybe(s->fetched, last & HV_PAGE_MASK))
+			forget_jumps(s, last & HV_PAGE_MASK, HV_PAGE_SIZE);
+		last -= HV_PAGE_SIZE;
+	}
+	/* instructions that reach beyond the last whole page */
+	forget_jumps(s, (last | ~HV_PAGE_MASK) - 15, 16);
+}
+
 static u64 current_cr3(const struct x86_state *st)
 {
 	if (!(st->cr0 & CR0_PG))
 		return 0;
+	/* without PCIDs the low bits say nothing, but that a table of 4 PDPTEs need not begin with a page */
+	if (!(st->efer & EFER_LMA))
+		return st->cr3 & ~0x1fUL;
 	return st->cr3 & ~(st->cr4 & CR4_PCIDE ? CR3_PCID_NOFLUSH : CR3_PCID_MASK | CR3_PCID_NOFLUSH);
 }
 
@@ -208,6 +233,8 @@ tables:
 		s->cr3 = cr3;
 		s->walk.cr3 = sv->st.cr3;
 	}
+	if (unlikely((key.mode & (SPACE_PAE | SPACE_LONG)) == SPACE_PAE))
+		host_memcpy(s->walk.pdptr, sv->st.pdptr, sizeof(s->walk.pdptr));
 }
 
 void soft_flush_all(struct soft_vcpu *sv)
@@ -407,8 +434,11 @@ u64 soft_tlb_miss(struct soft_vcpu *sv, u64 va, u32 info)
 		if (likely(!x))
 			return host;
 	} else {
+		/* outside 64-bit mode the address wraps, or the limit is exceeded: who knows is the emulator */
+		x = (va + first) & ~sv->rip_mask ? SX_EMULATE : 0;
 		/* the second page's fault address is that page's first byte */
-		x = fill(sv, va, first, write, stack, &host);
+		if (!x)
+			x = fill(sv, va, first, write, stack, &host);
 		if (!x)
 			x = fill(sv, va + first, len - first, write, stack, &host2);
 		if (!x) {

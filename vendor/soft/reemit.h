@@ -19,6 +19,17 @@ static inline u8 reemit_rm(const struct insn *in)
 	return (in->modrm & 7) | (in->rex & 1 ? 8 : 0);
 }
 
+/* Whether 64-bit code needs the prefix 66 for it: outside 64-bit mode the default size may have been another. */
+static inline bool reemit_66(const struct insn *in)
+{
+	if (in->mode == INSN_MODE_64)
+		return in->pfx & PFX_OPSIZE;
+	if (in->op == OP_FLDENV || in->op == OP_FNSTENV || in->op == OP_FRSTOR || in->op == OP_FNSAVE)
+		return in->opsize == 2;
+	return in->mand == 0x66 || (in->family == FAM_INT && in->opsize == 2 &&
+				    (in->opnd[0].size == 2 || in->op == OP_CRC32));
+}
+
 /* Opcode and prefixes. vvvv and force_rex are for instructions that have them. */
 static inline struct hop reemit_hop(const struct insn *in, u8 vvvv, bool force_rex)
 {
@@ -33,9 +44,11 @@ static inline struct hop reemit_hop(const struct insn *in, u8 vvvv, bool force_r
 		return op;
 	}
 	op.force_rex = force_rex;
+	if (in->mode != INSN_MODE_64 && !in->map && in->opcode == 0x82)
+		op.opcode = 0x80;	/* its twin, gone in 64-bit mode */
 	if (in->pfx & PFX_LOCK)
 		op.prefix[n++] = 0xf0;
-	if (in->pfx & PFX_OPSIZE)
+	if (reemit_66(in))
 		op.prefix[n++] = 0x66;
 	if (in->mand == 0xf3 || in->mand == 0xf2)
 		op.prefix[n++] = in->mand;
@@ -47,6 +60,35 @@ static inline void reemit_bytes(struct emitter *e, const struct insn *in, unsign
 {
 	for (; offset < in->len; offset++)
 		em_u8(e, in->bytes[offset]);
+}
+
+/* Its immediates. Outside 64-bit mode the high bit of a register in one says nothing. */
+static inline void reemit_imm(struct emitter *e, const struct insn *in)
+{
+	bool reg = false;
+
+	if (!in->imm_size)
+		return;
+	for (unsigned int i = 0; i < in->nr_opnd; i++)
+		reg |= in->opnd[i].field == FIELD_IMM4;
+	if (reg && in->mode != INSN_MODE_64)
+		em_u8(e, in->bytes[in->imm_off] & 0x7f);
+	else
+		reemit_bytes(e, in, in->imm_off);
+}
+
+/* VZEROALL and VZEROUPPER outside 64-bit mode, where they reach eight registers only; false: it is none. */
+static inline bool reemit_vzero(struct emitter *e, const struct insn *in)
+{
+	bool all = in->op == OP_VZEROALL;
+
+	if (in->mode == INSN_MODE_64 || (!all && in->op != OP_VZEROUPPER))
+		return false;
+	/* VPXOR, or VMOVDQA, of each with itself: 128 bits, the others become zero */
+	for (u8 r = 0; r < 8; r++)
+		em_op_rr(e, &(struct hop){ .vex = true, .map = 1, .pp = 1, .opcode = all ? 0xef : 0x6f,
+					   .vvvv = all ? r : 0 }, r, r);
+	return true;
 }
 
 #endif

@@ -18,16 +18,87 @@ static void flags_merge(struct soft_vcpu *sv)
 			((s & 1) ? X86_FLAG_OF : 0);
 }
 
+static bool flat(const struct x86_seg *s)
+{
+	return !s->base && s->limit == 0xffffffff && (s->attr & SEG_P) && !(s->attr & SEG_UNUSABLE);
+}
+
+static bool flat_data(const struct x86_seg *s)
+{
+	return flat(s) && (s->attr & (SEG_S | SEG_TYPE_CODE | SEG_TYPE_DC | SEG_TYPE_WR)) == (SEG_S | SEG_TYPE_WR);
+}
+
+static void view_segment(struct seg_view *v, const struct x86_seg *s, bool protected)
+{
+	s64 last = s->limit;
+	bool read = true, write = true;
+
+	if ((s->attr & (SEG_S | SEG_TYPE_CODE | SEG_TYPE_DC)) == (SEG_S | SEG_TYPE_DC))
+		last = -1;	/* expand-down */
+	if (protected) {
+		if ((s->attr & SEG_UNUSABLE) || !(s->attr & SEG_P))
+			last = -1;
+		write = (s->attr & (SEG_TYPE_CODE | SEG_TYPE_WR)) == SEG_TYPE_WR;
+		read = (s->attr & (SEG_TYPE_CODE | SEG_TYPE_WR)) != SEG_TYPE_CODE;
+	}
+	v->base = s->base;
+	v->neg_base = -s->base;
+	v->last[0] = read ? last : -1;
+	v->last[1] = write ? last : -1;
+	v->neg_last[0] = -v->last[0];
+	v->neg_last[1] = -v->last[1];
+}
+
+/* Outside 64-bit mode: what the segments make of the code key, and their short form for translated code. */
+static u16 segments_key(struct soft_vcpu *sv)
+{
+	const struct x86_state *st = &sv->st;
+	const struct x86_seg *seg = st->seg;
+	bool protected = x86_protected(st), as_real = true;
+	u16 key = 0;
+
+	for (u32 i = 0; i < X86_NR_SEG; i++) {
+		view_segment(&sv->view[i], &seg[i], protected);
+		if (i != X86_CS && i != X86_SS)
+			as_real &= (seg[i].attr & ~(SEG_DB | SEG_G)) == (SEG_P | SEG_S | SEG_TYPE_WR | SEG_TYPE_ACCESSED);
+	}
+	if (seg[X86_CS].attr & SEG_DB)
+		key |= CODE_32;
+	if (seg[X86_SS].attr & SEG_DB)
+		key |= CODE_SS32;
+	if (!protected)
+		return key | CODE_REAL | (as_real ? CODE_REALSEG : 0);
+	if (flat(&seg[X86_CS])) {
+		if (key & CODE_32)
+			key |= CODE_CSFLAT;
+		if ((seg[X86_CS].attr & (SEG_TYPE_CODE | SEG_TYPE_WR)) == (SEG_TYPE_CODE | SEG_TYPE_WR) &&
+		    flat_data(&seg[X86_ES]) && flat_data(&seg[X86_SS]) && flat_data(&seg[X86_DS]))
+			key |= CODE_FLAT;
+	}
+	return key;
+}
+
 void soft_mode_update(struct soft_vcpu *sv)
 {
 	const struct x86_state *st = &sv->st;
-	u16 key = CODE_64;
+	u16 key;
 
 	sv->mode_dirty = false;
 	sv->mode_flags = st->rflags;
-	sv->interpret = !x86_64bit(st) || (st->rflags & X86_FLAG_TF) || !(st->cr0 & CR0_PG) ||
+	sv->interpret = (st->rflags & (X86_FLAG_TF | X86_FLAG_VM)) ||
 			((st->cr0 & CR0_AM) && (st->rflags & X86_FLAG_AC) && st->cpl == 3) || (st->dr7 & 0xff) ||
 			vcpu_debug_wants_steps(sv->vcpu);
+	if (likely(x86_64bit(st))) {
+		key = CODE_64;
+		sv->cs_base = 0;
+		sv->rip_mask = sv->rip_last = ~0UL;
+	} else {
+		key = segments_key(sv);
+		sv->cs_base = st->seg[X86_CS].base;
+		sv->rip_mask = 0xffffffff;
+		sv->rip_last = st->seg[X86_CS].limit;
+		sv->neg_rip_end = -(sv->rip_last + 1);
+	}
 	if (!(st->cr0 & (CR0_EM | CR0_TS))) {
 		key |= CODE_X87;
 		if (st->cr4 & CR4_OSFXSR)
@@ -41,6 +112,8 @@ void soft_mode_update(struct soft_vcpu *sv)
 		key |= CODE_CPL0;
 	sv->code_key = key;
 	soft_space_select(sv);
+	if (unlikely(!(key & CODE_64)))
+		soft_cs_changed(sv);
 }
 
 /* Deliver through the IDT. 0, or a vm exit reason in *reason. */
@@ -76,6 +149,18 @@ static bool window_open(const struct soft_vcpu *sv)
 	return sv->want_intr_window && (st->rflags & X86_FLAG_IF) && !st->shadow_sti && !st->shadow_movss;
 }
 
+static void rip_to_linear(struct soft_vcpu *sv)
+{
+	sv->st.rip = (sv->st.rip + sv->cs_base) & sv->rip_mask;
+	sv->rip_linear = true;
+}
+
+static void rip_to_offset(struct soft_vcpu *sv)
+{
+	sv->st.rip = (sv->st.rip - sv->cs_base) & sv->rip_mask;
+	sv->rip_linear = false;
+}
+
 static u32 run(struct soft_vcpu *sv)
 {
 	struct x86_state *st = &sv->st;
@@ -88,6 +173,7 @@ static u32 run(struct soft_vcpu *sv)
 		int why = SOFT_EMULATE;
 		struct block *b;
 		const u8 *code;
+		u64 va;
 		u32 x;
 
 		if (unlikely(sv->mode_dirty)) {
@@ -107,15 +193,16 @@ static u32 run(struct soft_vcpu *sv)
 			return EXIT_NMI_WINDOW;
 		}
 		/* the shadow of STI and MOV SS covers exactly one instruction: step over it */
-		if (sv->interpret || st->shadow_sti || st->shadow_movss)
+		if (sv->interpret || st->shadow_sti || st->shadow_movss || unlikely(st->rip > sv->rip_last))
 			return EXIT_EMULATE;
 
-		jc = &sv->space->jc[JC_INDEX(st->rip)];
-		if (!missed && !link && jc->neg_va == -st->rip) {
+		va = (st->rip + sv->cs_base) & sv->rip_mask;
+		jc = &sv->space->jc[JC_INDEX(va)];
+		if (!missed && !link && jc->neg_va == -va) {
 			code = (const u8 *)jc->code;
 			goto enter;
 		}
-		b = soft_find_block(sv, st->rip, &why);
+		b = soft_find_block(sv, va, &why);
 		if (unlikely(!b)) {
 			link = NULL;
 			if (why == SOFT_FULL) {
@@ -135,7 +222,9 @@ static u32 run(struct soft_vcpu *sv)
 		missed = false;
 enter:
 		flags_split(sv);
+		rip_to_linear(sv);
 		x = soft_enter_code(sv, code);
+		rip_to_offset(sv);
 		flags_merge(sv);
 		switch (x) {
 		case SX_LINK:
@@ -194,6 +283,8 @@ int soft_vcpu_enter(struct vcpu *vcpu)
 	if (unlikely(__builtin_setjmp(sv->recover))) {
 		/* everything live was written to *sv before: nothing of this frame is trusted but vcpu's vendor data */
 		flags_merge(sv);
+		if (sv->rip_linear)
+			rip_to_offset(sv);
 		sv->vcpu->exit.reason = EXIT_MEM_ERROR;
 		sv->armed = false;
 		return 0;

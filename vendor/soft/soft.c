@@ -92,6 +92,7 @@ static void set_masks(struct soft_vcpu *sv)
 	sv->pext_tlb = (u64)(TLB_SIZE - 1) << HV_PAGE_SHIFT;
 	sv->pext_jc = (u64)(JC_SIZE - 1) << JC_SHIFT;
 	sv->clear_if = ~X86_FLAG_IF;
+	sv->clear_df = ~X86_FLAG_DF;
 	sv->slow_pext = pext_is_slow();
 	for (u32 i = 0; i < ARRAY_SIZE(sv->pext_page); i++)
 		sv->pext_page[i] = HV_PAGE_MASK | ((1u << i) - 1);
@@ -234,7 +235,7 @@ static void soft_tlb_flush(struct vcpu *vcpu, bool all)
 	}
 	/* without PCIDs other tables' entries are dropped when those are loaded again */
 	for (u32 i = 0; i < NR_SPACES; i++)
-		if (sv->spaces[i]->valid && sv->spaces[i]->cr3 == (sv->st.cr3 & ~CR3_PCID_MASK))
+		if (sv->spaces[i]->valid && !((sv->spaces[i]->cr3 ^ sv->st.cr3) & ~CR3_PCID_MASK))
 			soft_flush_local(sv->spaces[i]);
 	sv->stat_flush++;
 }

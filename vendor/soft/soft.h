@@ -84,6 +84,7 @@ struct space {
 	struct itlb_entry itlb[ITLB_SIZE];
 	struct space_key key;
 	u64 cr3;		/* whose tables the entries came from, as in the key but never SPACE_SHARED */
+	u64 cs_base, cs_last;	/* outside 64-bit mode: the code segment that the jump cache was filled under */
 	bool valid;
 	u64 large[8];		/* where it holds 4 KiB pieces of larger guest pages: INVLPG there drops all */
 	u64 used;		/* LRU stamp */
@@ -112,6 +113,13 @@ struct space {
 #define CODE_AVX	0x08
 #define CODE_TSC	0x10	/* RDTSC needs no check */
 #define CODE_CPL0	0x20
+#define CODE_32		0x40	/* CS.D; neither this nor CODE_64: 16-bit code */
+#define CODE_SS32	0x80	/* outside 64-bit mode: SS.B, the stack pointer is ESP */
+#define CODE_FLAT	0x100	/* protected mode; ES, SS and DS: all 4 GiB, writable; CS: all 4 GiB, readable */
+#define CODE_CSFLAT	0x200	/* 32-bit code; CS has base 0 and covers 4 GiB */
+#define CODE_REAL	0x400	/* real mode */
+#define CODE_REALSEG	0x800	/* and ES, DS, FS, GS look as if they were loaded in it */
+#define CODE_EDGE	0x1000	/* only in blocks: the page, or the next one's start, is not all inside CS */
 
 struct block;
 
@@ -176,6 +184,15 @@ struct codebuf {
 
 /* ---- per vCPU ---------------------------------------------------------------------------------------------- */
 
+/*
+ * A segment outside 64-bit mode, as translated code checks it: the last offset that may be accessed, for reads and
+ * for writes, -1 if none or if the emulator has to look closer (expand-down). SDM 3A 5.3
+ */
+struct seg_view {
+	u64 base, neg_base;
+	s64 last[2], neg_last[2];
+};
+
 enum soft_exit {
 	SX_LINK = 1,	/* a link's stub: arg = struct link *, target in st->rip */
 	SX_JUMP,	/* jump cache missed: target in st->rip */
@@ -202,7 +219,14 @@ struct soft_vcpu {
 	bool slow_pext;			/* the host's PEXT is microcode: only where flags are live */
 	u64 pext_tlb, pext_jc;		/* masks for address pieces, taken with PEXT */
 	u64 pext_page[6];		/* page number and the low bits that alignment to 1 << n needs zero */
-	u64 clear_if;			/* ~IF, for PEXT and PDEP */
+	u64 clear_if, clear_df;		/* ~IF, ~DF, for PEXT and PDEP */
+	struct seg_view view[X86_NR_SEG];
+	/*
+	 * st.rip is an offset in CS; between soft_enter_code() and the code after it, it holds a linear address. In
+	 * 64-bit mode: 0, and all ones.
+	 */
+	u64 cs_base, rip_mask, rip_last, neg_rip_end;
+	bool rip_linear;
 	u64 saved_flags;		/* arithmetic flags as LAHF and SETO give them, outside translated code */
 	u64 scratch[4];
 	u64 host_gs;
@@ -289,6 +313,8 @@ void soft_space_select(struct soft_vcpu *sv);
 void soft_flush_space(struct space *s);
 /* Forget which code stands where, so that each page is checked again before anything of it runs. */
 void soft_flush_fetch(struct space *s);
+/* Outside 64-bit mode: jumps may go to other places than before, as CS has changed. */
+void soft_cs_changed(struct soft_vcpu *sv);
 /* As after MOV CR3: all but global pages. */
 void soft_flush_local(struct space *s);
 void soft_forget_stack(struct space *s);
@@ -312,6 +338,10 @@ struct cpage *soft_fetch_page(struct soft_vcpu *sv, u64 va, int *why);
 
 /* ---- block.c ---- */
 struct block *soft_find_block(struct soft_vcpu *sv, u64 va, int *why);
+/* The linear address of the page after va's. */
+u64 soft_next_page(const struct soft_vcpu *sv, u64 va);
+/* Outside 64-bit mode: the last offset in CS that code may stand at without jumps that wrap. */
+u32 soft_cs_last(const struct soft_vcpu *sv);
 void soft_block_kill(struct soft_vcpu *sv, struct block *b);
 void soft_drop_all_code(struct soft_vcpu *sv);
 void soft_link(struct soft_vcpu *sv, struct link *l, struct block *to);
@@ -336,7 +366,7 @@ void soft_drop_page_code(struct soft_vcpu *sv, gfn_t gfn, u64 lines);
 #define SOFT_FAULTED	1	/* sv->fault is to be delivered */
 #define SOFT_FULL	2	/* code memory is used up */
 extern const unsigned long soft_trans_size;
-struct block *soft_translate(struct soft_vcpu *sv, struct cpage *p, u64 va, int *why);
+struct block *soft_translate(struct soft_vcpu *sv, struct cpage *p, u64 va, u16 key, int *why);
 
 /* ---- codebuf.c ---- */
 int codebuf_init(struct codebuf *cb, size_t size);
@@ -374,6 +404,7 @@ enum soft_done soft_string(struct soft_vcpu *sv, u32 arg);
 #define SYS_OPSIZE	0x00300000u	/* log2 of bytes */
 #define SYS_REP		0x00400000u
 #define SYS_ADDR32	0x00800000u
+#define SYS_ADDR16	0x10000000u
 #define SYS_SEG		0x07000000u	/* string instructions: the source's segment */
 #define SYS_REPNE	0x08000000u
 /* MOV CR: overlays the four above */

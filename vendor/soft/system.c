@@ -8,7 +8,7 @@
 
 static enum soft_done next(struct soft_vcpu *sv, u32 arg)
 {
-	sv->st.rip += FIELD_GET(SYS_LEN, arg);
+	sv->st.rip = (sv->st.rip + FIELD_GET(SYS_LEN, arg)) & sv->rip_mask;
 	return SOFT_NEXT;
 }
 
@@ -17,55 +17,95 @@ static enum soft_done after_access(int why)
 	return why == SOFT_FAULTED ? SOFT_TO_FAULT : SOFT_TO_EMULATOR;
 }
 
-/* An aligned stack slot never crosses a page. */
-static u64 *stack_slot(struct soft_vcpu *sv, u64 va, bool write, int *why)
+static bool is_64(const struct soft_vcpu *sv)
 {
+	return sv->code_key & CODE_64;
+}
+
+/* The linear address of len bytes at off in seg; false: the emulator must look. */
+static bool linear(const struct soft_vcpu *sv, u32 seg, u64 off, u64 len, bool write, u64 *va)
+{
+	if (is_64(sv)) {
+		*va = seg >= X86_FS ? off + sv->st.seg[seg].base : off;
+		return true;
+	}
+	*va = (u32)(off + sv->view[seg].base);
+	return (s64)(off + len - 1) <= sv->view[seg].last[write];
+}
+
+static u64 sp_mask(const struct soft_vcpu *sv)
+{
+	return is_64(sv) ? ~0UL : sv->code_key & CODE_SS32 ? 0xffffffff : 0xffff;
+}
+
+static void sp_add(struct soft_vcpu *sv, s64 delta)
+{
+	u64 *rsp = &sv->st.gpr[X86_RSP], sp = (*rsp + delta) & sp_mask(sv);
+
+	*rsp = sp_mask(sv) == 0xffff ? (*rsp & ~0xffffUL) | sp : sp;
+}
+
+/* An aligned stack slot never crosses a page. */
+static void *stack_slot(struct soft_vcpu *sv, s64 delta, u32 size, bool write, int *why)
+{
+	u64 va;
+
 	*why = SOFT_EMULATE;
-	if (va & 7)
+	if (!linear(sv, X86_SS, (sv->st.gpr[X86_RSP] + delta) & sp_mask(sv), size, write, &va) || (va & (size - 1)))
 		return NULL;
-	return soft_access(sv, va, 8, write, why);
+	return soft_access(sv, va, size, write, why);
 }
 
 static enum soft_done do_pushf(struct soft_vcpu *sv, u32 arg)
 {
-	struct x86_state *st = &sv->st;
-	u64 *slot;
+	u32 size = 1u << FIELD_GET(SYS_OPSIZE, arg);
+	u64 image = (sv->st.rflags & ~(X86_FLAG_VM | X86_FLAG_RF)) | X86_FLAG_FIXED;
+	void *slot;
 	int why;
 
-	if (FIELD_GET(SYS_OPSIZE, arg) != 3)
+	if (is_64(sv) && size != 8)
 		return SOFT_TO_EMULATOR;
-	slot = stack_slot(sv, st->gpr[X86_RSP] - 8, true, &why);
+	slot = stack_slot(sv, -(s64)size, size, true, &why);
 	if (!slot)
 		return after_access(why);
-	WRITE_ONCE(*slot, (st->rflags & ~(X86_FLAG_VM | X86_FLAG_RF)) | X86_FLAG_FIXED);
-	st->gpr[X86_RSP] -= 8;
+	if (size == 8)
+		WRITE_ONCE(*(u64 *)slot, image);
+	else if (size == 4)
+		WRITE_ONCE(*(u32 *)slot, image);
+	else
+		WRITE_ONCE(*(u16 *)slot, image);
+	sp_add(sv, -(s64)size);
 	return next(sv, arg);
 }
 
 static enum soft_done do_popf(struct soft_vcpu *sv, u32 arg)
 {
 	struct x86_state *st = &sv->st;
+	u32 size = 1u << FIELD_GET(SYS_OPSIZE, arg);
 	u64 may = X86_FLAGS_ARITH | X86_FLAG_TF | X86_FLAG_DF | X86_FLAG_NT | X86_FLAG_AC |
 		  X86_FLAG_ID;
-	u64 *slot, old = st->rflags, new;
+	u64 old = st->rflags, new;
+	void *slot;
 	int why;
 
-	if (FIELD_GET(SYS_OPSIZE, arg) != 3)
+	if (is_64(sv) && size != 8)
 		return SOFT_TO_EMULATOR;
-	slot = stack_slot(sv, st->gpr[X86_RSP], false, &why);
+	slot = stack_slot(sv, 0, size, false, &why);
 	if (!slot)
 		return after_access(why);
-	new = READ_ONCE(*slot);
+	new = size == 8 ? READ_ONCE(*(u64 *)slot) : size == 4 ? READ_ONCE(*(u32 *)slot) : READ_ONCE(*(u16 *)slot);
 	if (new & X86_FLAG_TF)
 		return SOFT_TO_EMULATOR;
 	if (!st->cpl)
 		may |= X86_FLAG_IOPL;
 	if (st->cpl <= (old & X86_FLAG_IOPL) >> 12)
 		may |= X86_FLAG_IF;
-	/* RF, VIF and VIP end up clear. SDM 2B, POPF */
-	st->rflags = (new & may) | (old & ~may & ~(X86_FLAG_RF | X86_FLAG_VIF | X86_FLAG_VIP)) |
-		     X86_FLAG_FIXED;
-	st->gpr[X86_RSP] += 8;
+	if (size == 2)
+		may &= 0xffff;
+	/* RF, VIF and VIP end up clear; POPF of 16 bits leaves the last two. SDM 2B, POPF */
+	old &= size == 2 ? ~X86_FLAG_RF : ~(X86_FLAG_RF | X86_FLAG_VIF | X86_FLAG_VIP);
+	st->rflags = (new & may) | (old & ~may) | X86_FLAG_FIXED;
+	sp_add(sv, size);
 	if ((old ^ st->rflags) & X86_FLAG_AC)
 		sv->mode_dirty = true;
 	return next(sv, arg);
@@ -124,21 +164,21 @@ static enum soft_done do_rdmsr(struct soft_vcpu *sv, u32 arg)
 static enum soft_done do_mov_cr(struct soft_vcpu *sv, u32 arg, bool write)
 {
 	struct x86_state *st = &sv->st;
-	u64 *gpr = &st->gpr[FIELD_GET(SYS_GPR, arg)];
+	u64 *gpr = &st->gpr[FIELD_GET(SYS_GPR, arg)], mask = is_64(sv) ? ~0UL : 0xffffffff;
 
 	if (st->cpl)
 		return SOFT_TO_EMULATOR;
 	if (write) {
-		if (FIELD_GET(SYS_CR, arg) != 3 || vcpu_cr_write(sv->vcpu, 3, *gpr))
+		if (FIELD_GET(SYS_CR, arg) != 3 || vcpu_cr_write(sv->vcpu, 3, *gpr & mask))
 			return SOFT_TO_EMULATOR;
 		sv->mode_dirty = true;
 		return next(sv, arg);
 	}
 	switch (FIELD_GET(SYS_CR, arg)) {
-	case 0: *gpr = st->cr0; break;
-	case 2: *gpr = st->cr2; break;
-	case 3: *gpr = st->cr3; break;
-	case 4: *gpr = st->cr4; break;
+	case 0: *gpr = st->cr0 & mask; break;
+	case 2: *gpr = st->cr2 & mask; break;
+	case 3: *gpr = st->cr3 & mask; break;
+	case 4: *gpr = st->cr4 & mask; break;
 	default: return SOFT_TO_EMULATOR;
 	}
 	return next(sv, arg);
@@ -168,7 +208,7 @@ static enum soft_done do_io(struct soft_vcpu *sv, u32 arg)
 	io->in = (arg & SYS_OP) == OP_IN;
 	io->port = arg & SYS_PORT_IMM ? FIELD_GET(SYS_PORT, arg) : st->gpr[X86_RDX];
 	io->size = 1 << FIELD_GET(SYS_OPSIZE, arg);
-	io->next_rip = st->rip + FIELD_GET(SYS_LEN, arg);
+	io->next_rip = (st->rip + FIELD_GET(SYS_LEN, arg)) & sv->rip_mask;
 	return SOFT_TO_IO;
 }
 
@@ -214,7 +254,7 @@ enum soft_done soft_system(struct soft_vcpu *sv, u32 arg)
 	case OP_IRET:
 		return from_emul(sv, emul_iret(e, 1u << FIELD_GET(SYS_OPSIZE, arg)));
 	case OP_INVLPG:
-		if (st->cpl)
+		if (st->cpl || !is_64(sv))
 			return SOFT_TO_EMULATOR;
 		vcpu_invlpg(sv->vcpu, sv->exit_arg64);
 		return next(sv, arg);
@@ -231,7 +271,7 @@ enum soft_done soft_system(struct soft_vcpu *sv, u32 arg)
 	return SOFT_TO_EMULATOR;
 }
 
-/* ---- string instructions, forward, 64-bit addresses ------------------------------------------ */
+/* ---- string instructions, forward ------------------------------------------------------------- */
 
 /* Elements of 1 << shift bytes from va to its page's end. */
 static u64 room(u64 va, u32 shift)
@@ -269,6 +309,38 @@ static u64 lods(const void *src, u64 old, u32 shift)
 	}
 }
 
+/* An operand in memory: its register, and the segment it is in. */
+struct str_opnd {
+	u64 *reg;
+	u32 seg;
+	bool write;
+};
+
+/*
+ * At most *n elements of 1 << shift bytes at the operand, as many as are in one page: NULL if there are none that C
+ * can do, *why then says what is to be done.
+ */
+static void *str_access(struct soft_vcpu *sv, const struct str_opnd *o, u32 shift, u64 mask, u64 *n, int *why)
+{
+	u64 off = *o->reg & mask, va;
+
+	*why = SOFT_EMULATE;
+	if (!linear(sv, o->seg, off, 1, o->write, &va))
+		return NULL;
+	*n = min(*n, room(va, shift));
+	/* an element across a page's end, or past the limit, or at the address where the register wraps */
+	if (!*n || !linear(sv, o->seg, off, *n << shift, o->write, &va) || ((off + (*n << shift) - 1) & ~mask))
+		return NULL;
+	return soft_access(sv, va, *n << shift, o->write, why);
+}
+
+static void str_add(u64 *reg, u64 delta, u64 mask)
+{
+	u64 new = (*reg + delta) & mask;
+
+	*reg = mask == 0xffff ? (*reg & ~mask) | new : new;
+}
+
 /*
  * A page's worth at a time; a kick between leaves RIP at the instruction with the registers saying
  * how far it got, as an interrupt between iterations does.
@@ -276,12 +348,13 @@ static u64 lods(const void *src, u64 old, u32 shift)
 enum soft_done soft_string(struct soft_vcpu *sv, u32 arg)
 {
 	struct x86_state *st = &sv->st;
-	u32 op = arg & SYS_OP, shift = FIELD_GET(SYS_OPSIZE, arg), seg = FIELD_GET(SYS_SEG, arg);
-	u64 *rsi = &st->gpr[X86_RSI], *rdi = &st->gpr[X86_RDI];
-	u64 left = arg & SYS_REP ? st->gpr[X86_RCX] : 1;
-	u64 base = seg == X86_FS || seg == X86_GS ? st->seg[seg].base : 0;
+	u32 op = arg & SYS_OP, shift = FIELD_GET(SYS_OPSIZE, arg);
+	u64 mask = arg & SYS_ADDR16 ? 0xffff : arg & SYS_ADDR32 ? 0xffffffff : ~0UL;
+	struct str_opnd from = { &st->gpr[X86_RSI], FIELD_GET(SYS_SEG, arg), false };
+	struct str_opnd to = { &st->gpr[X86_RDI], X86_ES, true };
+	u64 left = arg & SYS_REP ? st->gpr[X86_RCX] & mask : 1;
 
-	if ((st->rflags & X86_FLAG_DF) || (arg & (SYS_ADDR32 | SYS_REPNE)) ||
+	if ((st->rflags & X86_FLAG_DF) || (arg & SYS_REPNE) ||
 	    (op != OP_MOVS && op != OP_STOS && op != OP_LODS) || (op == OP_LODS && (arg & SYS_REP)))
 		return SOFT_TO_EMULATOR;
 	while (left) {
@@ -289,19 +362,21 @@ enum soft_done soft_string(struct soft_vcpu *sv, u32 arg)
 		u64 n = left;
 		int why;
 
-		if (op != OP_STOS)
-			n = min(n, room(*rsi + base, shift));
-		if (op != OP_LODS)
-			n = min(n, room(*rdi, shift));
-		if (!n)
-			return SOFT_TO_EMULATOR;	/* an element across a page's end */
+		if (op == OP_MOVS) {
+			u64 va;
+
+			/* as many as both have in one page */
+			if (!linear(sv, to.seg, *to.reg & mask, 1, true, &va))
+				return SOFT_TO_EMULATOR;
+			n = min(n, room(va, shift));
+		}
 		if (op != OP_STOS) {
-			src = soft_access(sv, *rsi + base, n << shift, false, &why);
+			src = str_access(sv, &from, shift, mask, &n, &why);
 			if (!src)
 				return after_access(why);
 		}
 		if (op != OP_LODS) {
-			dst = soft_access(sv, *rdi, n << shift, true, &why);
+			dst = str_access(sv, &to, shift, mask, &n, &why);
 			if (!dst)
 				return after_access(why);
 		}
@@ -312,12 +387,12 @@ enum soft_done soft_string(struct soft_vcpu *sv, u32 arg)
 		else
 			st->gpr[X86_RAX] = lods(src, st->gpr[X86_RAX], shift);
 		if (op != OP_STOS)
-			*rsi += n << shift;
+			str_add(from.reg, n << shift, mask);
 		if (op != OP_LODS)
-			*rdi += n << shift;
+			str_add(to.reg, n << shift, mask);
 		left -= n;
 		if (arg & SYS_REP)
-			st->gpr[X86_RCX] = left;
+			str_add(&st->gpr[X86_RCX], -n, mask);
 		if (left && unlikely(host_load_relaxed(&sv->kick)))
 			return SOFT_NEXT;
 	}

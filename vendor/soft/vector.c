@@ -36,7 +36,8 @@ static void stub_insn(struct stub *s, const struct insn *in)
 	struct hop op;
 
 	if (!in->has_modrm) {
-		reemit_bytes(e, in, 0);
+		if (!reemit_vzero(e, in))
+			reemit_bytes(e, in, 0);
 		return;
 	}
 	for (u32 i = 0; i < in->nr_opnd; i++) {
@@ -57,8 +58,7 @@ static void stub_insn(struct stub *s, const struct insn *in)
 		em_op_rm(e, &op, reg, &HMEM(VEC_BASE_REG, 0));
 	else
 		em_op_rr(e, &op, reg, rm);
-	if (in->imm_size)
-		reemit_bytes(e, in, in->imm_off);
+	reemit_imm(e, in);
 }
 
 /* rdi = vec_gpr, rsi = buffer, rdx = &vec_flags */
@@ -177,24 +177,20 @@ static int move_vec(struct soft_vcpu *sv, struct emul *e, u8 reg, u8 *buf, bool 
 	return -EFAULT;
 }
 
-static int byte_mask_store(struct soft_vcpu *sv, struct emul *e)
+static int byte_mask_store(struct soft_vcpu *sv, struct emul *e, gva_t gva)
 {
 	const struct insn *in = &e->insn;
 	u8 size = in->op == OP_MASKMOVQ ? 8 : 16, reg = reemit_reg(in), rm = reemit_rm(in);
-	u64 rdi = e->gpr[X86_RDI];
 	u8 data[32], mask[32];
 
-	if (in->addrsize == 4)
-		rdi = (u32)rdi;
 	if (size == 8) {
 		reg &= 7;
 		rm &= 7;
 	}
-	rdi += in->seg == X86_FS || in->seg == X86_GS ? sv->st.seg[in->seg].base : 0;
 	if (move_vec(sv, e, reg, data, false, size) || move_vec(sv, e, rm, mask, false, size))
 		return -EFAULT;
 	for (u32 i = 0; i < size; i++) {
-		int ret = mask[i] & 0x80 ? copy(e, rdi + i, &data[i], 1, true) : 0;
+		int ret = mask[i] & 0x80 ? copy(e, gva + i, &data[i], 1, true) : 0;
 
 		if (ret)
 			return ret;
@@ -304,7 +300,7 @@ int soft_vector(struct vcpu *vcpu, struct emul *e, gva_t gva)
 		return gather(sv, e, gva);
 	switch (in->op) {
 	case OP_MASKMOVQ: case OP_MASKMOVDQU: case OP_VMASKMOVDQU:
-		return byte_mask_store(sv, e);
+		return byte_mask_store(sv, e, gva);
 	case OP_VMASKMOVPS: case OP_VMASKMOVPD: case OP_VPMASKMOVD: case OP_VPMASKMOVQ:
 		return element_mask(sv, e, gva);
 	}

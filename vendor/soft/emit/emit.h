@@ -70,7 +70,10 @@ void em_op_rr(struct emitter *e, const struct hop *op, u8 reg, u8 rm);
 void em_op_rm(struct emitter *e, const struct hop *op, u8 reg, const struct hmem *m);
 
 /* Moves and address arithmetic that leave flags alone. size: 4 or 8 unless said. */
+/* 2: the upper bits of dst stay */
 void em_mov_rr(struct emitter *e, u8 size, u8 dst, u8 src);
+/* dst = the low byte (1) or two bytes (2) of src */
+void em_zx_rr(struct emitter *e, u8 size, u8 dst, u8 src);
 /* load 1 2 (zero-extended) 4 8 */
 void em_mov_rm(struct emitter *e, u8 size, u8 dst, struct hmem m);
 /* store 1 2 4 8; src not 4-7 for 1 */

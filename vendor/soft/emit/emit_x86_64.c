@@ -98,7 +98,14 @@ void em_op_rm(struct emitter *e, const struct hop *op, u8 reg, const struct hmem
 
 void em_mov_rr(struct emitter *e, u8 size, u8 dst, u8 src)
 {
-	struct hop op = { .opcode = 0x8b, .w = size == 8 };
+	struct hop op = { .prefix[0] = size == 2 ? 0x66 : 0, .opcode = 0x8b, .w = size == 8 };
+
+	em_op_rr(e, &op, dst, src);
+}
+
+void em_zx_rr(struct emitter *e, u8 size, u8 dst, u8 src)
+{
+	struct hop op = { .map = 1, .opcode = size == 1 ? 0xb6 : 0xb7, .force_rex = size == 1 && src >= 4 };
 
 	em_op_rr(e, &op, dst, src);
 }

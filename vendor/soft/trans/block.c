@@ -9,8 +9,10 @@
 /* What the mode allows; anything else is left to the emulator, which raises #UD or #NM as it should. */
 static bool family_ok(const struct trans *t, const struct insn *in)
 {
-	u16 key = t->sv->code_key;
+	u16 key = t->key;
 
+	if ((key & CODE_REAL) && (in->attr & INSN_NO_REAL))
+		return false;
 	if (in->feature != FEAT_BASE && !vcpu_has_feature(t->sv->vcpu, in->feature))
 		return false;
 	if (in->attr & INSN_FPU)
@@ -32,6 +34,18 @@ static bool masked_access(const struct insn *in)
 	return in->attr & INSN_VSIB;
 }
 
+/* Ends a block only if it has to be done in C. */
+static bool stays_in_line(const struct trans *t, const struct insn *in)
+{
+	switch (in->op) {
+	case OP_STI: case OP_CLI:
+		return t->key & CODE_CPL0;
+	case OP_MOV_TO_SREG: case OP_POP_SREG:
+		return (t->key & CODE_REALSEG) && in->opnd[0].reg != X86_SS;
+	}
+	return false;
+}
+
 /* Decode from p + off; the last one may be cut off by the page's end (then it is not counted). */
 static int decode_block(struct trans *t, const u8 *page, u32 off)
 {
@@ -39,7 +53,7 @@ static int decode_block(struct trans *t, const u8 *page, u32 off)
 	while (t->n < BLOCK_MAX_INSNS && off < HV_PAGE_SIZE) {
 		struct insn *in = &t->insns[t->n];
 		enum decode_result r = insn_decode(in, page + off, min_t(u32, HV_PAGE_SIZE - off, INSN_MAX_LEN),
-						   INSN_MODE_64);
+						   t->mode);
 
 		if (r != DECODE_OK)
 			return r;
@@ -48,8 +62,7 @@ static int decode_block(struct trans *t, const u8 *page, u32 off)
 		if (in->family == FAM_FLOW)
 			break;
 		/* CLI and STI stay in line, and the instruction in STI's shadow must follow without a way out between */
-		if ((in->attr & INSN_ENDS_BLOCK) &&
-		    !((in->op == OP_STI || in->op == OP_CLI) && (t->sv->code_key & CODE_CPL0)))
+		if ((in->attr & INSN_ENDS_BLOCK) && !stays_in_line(t, in))
 			break;
 	}
 	return DECODE_OK;
@@ -77,13 +90,13 @@ static u16 flags_killed(const struct insn *in)
 }
 
 /* Which of the flags in @want does the code at page + off read before it writes them? Looks a few instructions far. */
-static u16 flags_wanted(const u8 *page, s64 off, u16 want)
+static u16 flags_wanted(enum insn_mode mode, const u8 *page, s64 off, u16 want)
 {
 	struct insn in;
 	u16 read = 0;
 
 	for (int n = 0; n < 6 && want && off >= 0 && off < (s64)HV_PAGE_SIZE; n++) {
-		if (insn_decode(&in, page + off, min_t(u32, HV_PAGE_SIZE - off, INSN_MAX_LEN), INSN_MODE_64) != DECODE_OK)
+		if (insn_decode(&in, page + off, min_t(u32, HV_PAGE_SIZE - off, INSN_MAX_LEN), mode) != DECODE_OK)
 			return read | want;
 		read |= in.flags_read & want;
 		want &= ~in.flags_read;
@@ -103,12 +116,16 @@ static u16 flags_at_end(struct trans *t, const u8 *page, s64 next_off)
 	s64 target = next_off + (s64)in->imm;
 
 	if (in->family != FAM_FLOW)
-		return in->family == FAM_SYSTEM ? X86_FLAGS_ARITH : flags_wanted(page, next_off, X86_FLAGS_ARITH);
+		return in->family == FAM_SYSTEM ? X86_FLAGS_ARITH : flags_wanted(t->mode, page, next_off, X86_FLAGS_ARITH);
+	/* where the target may be another */
+	if ((t->key & CODE_EDGE) || (in->opsize == 2 && t->mode == INSN_MODE_32))
+		return X86_FLAGS_ARITH;
 	switch (in->op) {
 	case OP_JMP: case OP_CALL:
-		return flags_wanted(page, target, X86_FLAGS_ARITH);
+		return flags_wanted(t->mode, page, target, X86_FLAGS_ARITH);
 	case OP_JCC:
-		return flags_wanted(page, target, X86_FLAGS_ARITH) | flags_wanted(page, next_off, X86_FLAGS_ARITH);
+		return flags_wanted(t->mode, page, target, X86_FLAGS_ARITH) |
+		       flags_wanted(t->mode, page, next_off, X86_FLAGS_ARITH);
 	}
 	return X86_FLAGS_ARITH;
 }
@@ -199,14 +216,13 @@ static void emit_cold(struct trans *t)
 			break;
 		}
 		case COLD_JUMP_OFF:
-			trans_page_off(t, T1, c->off);
-			trans_jump_t1(t);
+			trans_goto_far(t, c->off, c->arg, c->from);
 			break;
 		case COLD_KICK:
 			trans_exit(t, SX_KICK, 0, c->off);
 			break;
-		case COLD_SYSTEM:
-			trans_exit(t, SX_SYSTEM, c->arg, c->off);
+		case COLD_EXIT:
+			trans_exit(t, c->info, c->arg, c->off);
 			break;
 		}
 	}
@@ -252,7 +268,7 @@ static void emit_insns(struct trans *t, const u8 *page)
 		t->off = t->next_off;
 	}
 	if (!ended)
-		trans_goto_off(t, t->off);
+		trans_goto_off(t, t->off, 0);
 }
 
 static void emit_common_stubs(struct soft_vcpu *sv)
@@ -280,7 +296,7 @@ static void emit_common_stubs(struct soft_vcpu *sv)
 
 const unsigned long soft_trans_size = sizeof(struct trans);
 
-struct block *soft_translate(struct soft_vcpu *sv, struct cpage *p, u64 va, int *why)
+struct block *soft_translate(struct soft_vcpu *sv, struct cpage *p, u64 va, u16 key, int *why)
 {
 	struct trans *t = sv->trans;
 	struct codebuf *cb = &sv->cb;
@@ -298,13 +314,15 @@ struct block *soft_translate(struct soft_vcpu *sv, struct cpage *p, u64 va, int 
 		return NULL;
 	}
 	t->sv = sv;
+	t->key = key;
+	t->mode = key & CODE_64 ? INSN_MODE_64 : key & CODE_32 ? INSN_MODE_32 : INSN_MODE_16;
 	t->insns = sv->insns;
 	t->nr_cold = t->nr_map = t->nr_links = 0;
 	r = decode_block(t, p->host, off);
 	if (r == DECODE_MORE && !t->n) {
 		/* one instruction across the page's end: a block of its own, tied to both pages */
 		u32 first = HV_PAGE_SIZE - off;
-		struct cpage *p2 = soft_fetch_page(sv, (va & HV_PAGE_MASK) + HV_PAGE_SIZE, why);
+		struct cpage *p2 = soft_fetch_page(sv, soft_next_page(sv, va), why);
 
 		if (!p2)
 			return NULL;
@@ -312,7 +330,7 @@ struct block *soft_translate(struct soft_vcpu *sv, struct cpage *p, u64 va, int 
 		soft_protect_code(sv, p2);
 		host_memcpy(joint, p->host + off, first);
 		host_memcpy(joint + first, p2->host, INSN_MAX_LEN);
-		if (insn_decode(&t->insns[0], joint, INSN_MAX_LEN, INSN_MODE_64) != DECODE_OK) {
+		if (insn_decode(&t->insns[0], joint, INSN_MAX_LEN, t->mode) != DECODE_OK) {
 			*why = SOFT_EMULATE;
 			return NULL;
 		}
@@ -329,7 +347,7 @@ struct block *soft_translate(struct soft_vcpu *sv, struct cpage *p, u64 va, int 
 	host_memset(b, 0, sizeof(*b));
 	b->offset = off;
 	b->gfn2 = gfn2;
-	b->key = sv->code_key;
+	b->key = key;
 	b->cpage = p;
 	b->map = sv->map_pool + sv->nr_map;
 	t->b = b;

@@ -43,77 +43,187 @@ static void link_here(struct trans *t, u8 *site, s64 off)
 	trans_cold(t, &c);
 }
 
-void trans_goto_off(struct trans *t, s64 off)
+static bool links(const struct trans *t, s64 off)
 {
-	if (in_page(off) && t->b->gfn2 == ~0UL) {
+	return in_page(off) && t->b->gfn2 == ~0UL && !(t->key & CODE_EDGE);
+}
+
+static bool cs_is_flat(const struct trans *t)
+{
+	return t->key & (CODE_64 | CODE_CSFLAT);
+}
+
+/* T1: from an offset in CS to a linear address, if it is inside CS. Clobbers T0; flags survive. */
+static void code_segment(struct trans *t, s32 from)
+{
+	struct cold c = { .kind = COLD_EXIT, .insn = t->i, .info = SX_EMULATE, .off = from };
+	struct emitter *e = &t->e;
+	u8 *ok;
+
+	if (cs_is_flat(t))
+		return;
+	/* negative, its upper half ones, if the offset is below the end */
+	em_mov_rm(e, 8, T0, SV(neg_rip_end));
+	em_lea(e, 8, T0, HMEM_X(T0, T1, 0, 0));
+	em_rorx(e, 8, T0, T0, 32);
+	em_not(e, 4, T0);
+	ok = em_jrcxz(e);
+	c.site = em_jmp32(e);
+	em_here8(e, ok);
+	trans_cold(t, &c);
+	em_mov_rm(e, 8, T0, VIEW(X86_CS, base));
+	em_lea(e, 4, T1, HMEM_X(T1, T0, 0, 0));
+}
+
+/* T1 = the offset in CS of page start + off. Clobbers T0. */
+static void code_offset(struct trans *t, s64 off)
+{
+	trans_page_off(t, T1, off);
+	if (cs_is_flat(t))
+		return;
+	em_mov_rm(&t->e, 8, T0, VIEW(X86_CS, neg_base));
+	em_lea(&t->e, 4, T1, HMEM_X(T1, T0, 0, 0));
+}
+
+/* T1 = linear address of page start + off as a jump's target. */
+static void far_target(struct trans *t, s64 off, u8 opsize, s32 from)
+{
+	code_offset(t, off);
+	if (opsize == 2)
+		em_zx_rr(&t->e, 2, T1, T1);
+	code_segment(t, from);
+}
+
+void trans_goto_far(struct trans *t, s64 off, u8 opsize, s32 from)
+{
+	far_target(t, off, opsize, from);
+	trans_jump_t1(t);
+}
+
+void trans_goto_off(struct trans *t, s64 off, u8 opsize)
+{
+	if (links(t, off))
 		link_here(t, em_jmp32(&t->e), off);
-	} else {
-		trans_page_off(t, T1, off);
-		trans_jump_t1(t);
-	}
+	else
+		trans_goto_far(t, off, opsize, opsize ? t->off : off);
 }
 
 /* The conditional jump whose displacement is at site leads to page start + off. */
-static void branch_to_off(struct trans *t, u8 *site, s64 off)
+static void branch_to_off(struct trans *t, u8 *site, s64 off, u8 opsize)
 {
-	if (in_page(off) && t->b->gfn2 == ~0UL) {
+	if (links(t, off)) {
 		link_here(t, site, off);
 	} else {
-		struct cold c = { .kind = COLD_JUMP_OFF, .insn = t->i, .site = site, .off = off };
+		struct cold c = { .kind = COLD_JUMP_OFF, .insn = t->i, .site = site, .off = off, .arg = opsize,
+				  .from = opsize ? t->off : off };
 
 		trans_cold(t, &c);
 	}
 }
 
-static void push_return(struct trans *t)
+static void push_return(struct trans *t, u8 opsize)
 {
 	struct access a;
 
-	em_lea(&t->e, 8, T1, HMEM(H_R11, -8));
-	a = trans_access(t, 8, true, trans_flags_before(t), true);
+	if (!trans_64(t)) {
+		code_offset(t, t->next_off);
+		em_mov_mr(&t->e, 8, SV(scratch[3]), T1);
+		trans_push_value(t, opsize, H_NONE);
+		return;
+	}
+	trans_sp_ea(t, -8);
+	a = trans_access(t, X86_SS, 8, true, trans_flags_before(t), true);
 	trans_page_off(t, a.free, t->next_off);
 	em_mov_mr(&t->e, 8, a.m, a.free);
-	em_lea(&t->e, 8, H_R11, HMEM(H_R11, -8));
+	trans_sp_add(t, -8);
 }
 
-/* Target of an indirect jump or call into dst, which may be T1. */
-static bool load_target(struct trans *t, const struct insn *in, u8 dst)
+/* Linear target of an indirect jump or call into T1. */
+static bool load_target(struct trans *t, const struct insn *in)
 {
 	const struct opnd *o = &in->opnd[0];
+	struct access a;
 
 	if (o->kind == OPND_GPR) {
-		trans_gpr_load(t, 8, dst, o->reg);
-		return true;
+		if (in->opsize == 2)
+			em_zx_rr(&t->e, 2, T1, trans_home[o->reg]);
+		else
+			trans_gpr_load(t, in->opsize, T1, o->reg);
+	} else {
+		if (!trans_ea(t, in))
+			return false;
+		a = trans_access(t, in->seg, in->opsize, false, trans_flags_before(t),
+				 in->seg == X86_SS && in->base == X86_RSP);
+		em_mov_rm(&t->e, in->opsize, T1, a.m);
 	}
-	if (!trans_ea(t, in))
-		return false;
-	em_mov_rm(&t->e, 8, dst, trans_access(t, 8, false, trans_flags_before(t),
-					      in->seg == X86_SS && in->base == X86_RSP).m);
+	code_segment(t, t->off);
 	return true;
 }
 
 static bool trans_loop(struct trans *t, const struct insn *in, s64 target)
 {
 	struct emitter *e = &t->e;
-	u8 size = in->addrsize == 4 ? 4 : 8;
-	u8 *zero;
+	u8 size = in->addrsize;
+	u8 *zero, *other = NULL;
 
-	if (in->op == OP_LOOPE || in->op == OP_LOOPNE || in->addrsize == 2)
-		return false;
-	if (in->op == OP_LOOP)
-		em_lea(e, size, H_R13, HMEM(H_R13, -1));
-	em_mov_rr(e, size, T0, H_R13);
-	zero = em_jrcxz(e);
-	if (in->op == OP_LOOP) {
-		branch_to_off(t, em_jmp32(e), target);
+	if (in->op == OP_JCXZ) {
+		if (size == 2)
+			em_zx_rr(e, 2, T0, H_R13);
+		else
+			em_mov_rr(e, size, T0, H_R13);
+		zero = em_jrcxz(e);
+		branch_to_off(t, em_jmp32(e), t->next_off, 0);
 		em_here8(e, zero);
-		trans_goto_off(t, t->next_off);
-	} else {
-		branch_to_off(t, em_jmp32(e), t->next_off);
-		em_here8(e, zero);
-		trans_goto_off(t, target);
+		trans_goto_off(t, target, in->opsize);
+		return true;
 	}
+	/* the count must not change before a target outside CS is noticed */
+	if (!cs_is_flat(t) && !links(t, target))
+		return false;
+	if (size == 2) {
+		em_lea(e, 4, T0, HMEM(H_R13, -1));
+		em_mov_rr(e, 2, H_R13, T0);
+		em_zx_rr(e, 2, T0, T0);
+	} else {
+		em_lea(e, size, H_R13, HMEM(H_R13, -1));
+		em_mov_rr(e, size, T0, H_R13);
+	}
+	zero = em_jrcxz(e);
+	if (in->op != OP_LOOP)
+		other = em_jcc8(e, in->op == OP_LOOPE ? 5 : 4);
+	branch_to_off(t, em_jmp32(e), target, in->opsize);
+	em_here8(e, zero);
+	if (other)
+		em_here8(e, other);
+	trans_goto_off(t, t->next_off, 0);
 	return true;
+}
+
+static void trans_call(struct trans *t, const struct insn *in, s64 target)
+{
+	if (cs_is_flat(t) || links(t, target)) {
+		push_return(t, in->opsize);
+		trans_goto_off(t, target, in->opsize);
+		return;
+	}
+	/* the target is checked before anything is pushed */
+	far_target(t, target, in->opsize, t->off);
+	em_mov_mr(&t->e, 8, SV(scratch[0]), T1);
+	push_return(t, in->opsize);
+	em_mov_rm(&t->e, 8, T1, SV(scratch[0]));
+	trans_jump_t1(t);
+}
+
+static void trans_ret(struct trans *t, const struct insn *in)
+{
+	struct access a;
+
+	trans_sp_ea(t, 0);
+	a = trans_access(t, X86_SS, in->opsize, false, trans_flags_before(t), true);
+	em_mov_rm(&t->e, in->opsize, T1, a.m);
+	code_segment(t, t->off);
+	trans_sp_add(t, in->opsize + (in->imm_size ? (u16)in->imm : 0));
+	trans_jump_t1(t);
 }
 
 bool trans_flow(struct trans *t, const struct insn *in)
@@ -121,45 +231,38 @@ bool trans_flow(struct trans *t, const struct insn *in)
 	struct emitter *e = &t->e;
 	s64 target = (s64)t->next_off + (s64)in->imm;
 
-	if (in->opsize == 2)
+	/* in 32-bit code the target would have 16 bits */
+	if (in->opsize == 2 && t->mode != INSN_MODE_16)
 		return false;
 	switch (in->op) {
 	case OP_JMP:
-		trans_goto_off(t, target);
+		trans_goto_off(t, target, in->opsize);
 		return true;
 	case OP_JCC:
-		branch_to_off(t, em_jcc32(e, INSN_CC(in)), target);
-		trans_goto_off(t, t->next_off);
+		branch_to_off(t, em_jcc32(e, INSN_CC(in)), target, in->opsize);
+		trans_goto_off(t, t->next_off, 0);
 		return true;
 	case OP_LOOP: case OP_LOOPE: case OP_LOOPNE: case OP_JCXZ:
 		return trans_loop(t, in, target);
 	case OP_CALL:
-		push_return(t);
-		trans_goto_off(t, target);
+		trans_call(t, in, target);
 		return true;
 	case OP_CALL_IND:
-		if (!load_target(t, in, T1))
+		if (!load_target(t, in))
 			return false;
 		em_mov_mr(e, 8, SV(scratch[0]), T1);
-		push_return(t);
+		push_return(t, in->opsize);
 		em_mov_rm(e, 8, T1, SV(scratch[0]));
 		trans_jump_t1(t);
 		return true;
 	case OP_JMP_IND:
-		if (!load_target(t, in, T1))
+		if (!load_target(t, in))
 			return false;
 		trans_jump_t1(t);
 		return true;
-	case OP_RET: {
-		struct access a;
-
-		em_mov_rr(e, 8, T1, H_R11);
-		a = trans_access(t, 8, false, trans_flags_before(t), true);
-		em_mov_rm(e, 8, T1, a.m);
-		em_lea(e, 8, H_R11, HMEM(H_R11, 8 + (in->imm_size ? (u16)in->imm : 0)));
-		trans_jump_t1(t);
+	case OP_RET:
+		trans_ret(t, in);
 		return true;
-	}
 	}
 	return false;
 }

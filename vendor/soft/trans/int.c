@@ -49,9 +49,17 @@ static void reemit(struct trans *t, const struct insn *in, const struct gslot *r
 	} else {
 		u8 b = opc ? opc->host : 0;
 
-		if (!opc) {
+		if (reemit_vzero(e, in))
+			return;
+		if (!opc && (trans_64(t) || in->enc == ENC_VEX)) {
 			/* only implied registers, all at home */
 			reemit_bytes(e, in, 0);
+			return;
+		}
+		if (opc && !trans_64(t) && !op.map && (op.opcode & 0xf0) == 0x40) {
+			/* INC and DEC, whose opcodes are REX prefixes now */
+			op.opcode = 0xff;
+			em_op_rr(e, &op, (in->opcode >> 3) & 1, b);
 			return;
 		}
 		for (n = 0; n < ARRAY_SIZE(op.prefix) && op.prefix[n]; n++)
@@ -60,10 +68,9 @@ static void reemit(struct trans *t, const struct insn *in, const struct gslot *r
 			em_u8(e, 0x40 | op.w << 3 | b >> 3);
 		if (op.map)
 			em_u8(e, 0x0f);
-		em_u8(e, (op.opcode & ~7) | (b & 7));
+		em_u8(e, opc ? (op.opcode & ~7) | (b & 7) : op.opcode);
 	}
-	if (in->imm_size)
-		reemit_bytes(e, in, in->imm_off);
+	reemit_imm(e, in);
 }
 
 static bool implied(const struct opnd *o)
@@ -79,6 +86,40 @@ static bool has_implicit(const struct insn *in, u8 reg)
 	return false;
 }
 
+/* One of AH, CH, DH, BH and a memory operand. No REX prefix may appear beside the register. */
+static bool high8_mem(struct trans *t, const struct insn *in, const struct opnd *o)
+{
+	struct emitter *e = &t->e;
+	struct gslot reg = { .o = o, .host = 4 + o->reg };
+	struct access a;
+
+	if (!in->mem_size || !trans_ea(t, in))
+		return false;
+	a = trans_access(t, in->seg, in->mem_size, in->mem_access & OPND_W, trans_flags_before(t), false);
+	if (!(o->access & OPND_W)) {
+		/* only its value is needed */
+		em_rorx(e, 4, a.free, trans_home[o->reg], 8);
+		reg.host = a.free;
+		reemit(t, in, &reg, NULL, NULL, NULL, &a.m, true);
+		return true;
+	}
+	if (in->mem_access & OPND_W)
+		return false;
+	if (o->reg != X86_RCX) {
+		em_lea(e, 8, T0, a.m);
+		reemit(t, in, &reg, NULL, NULL, NULL, &HMEM(T0, 0), false);
+		return true;
+	}
+	/* guest RCX has to come to host RCX, so the other operand goes to DL */
+	em_mov_rm(e, 1, T2, a.m);
+	em_op_rr(e, &(struct hop){ .opcode = 0x87, .w = true }, H_RDX, T2);
+	em_mov_rr(e, 8, H_RCX, H_R13);
+	reemit(t, in, &reg, &(struct gslot){ .host = H_RDX }, NULL, NULL, NULL, false);
+	em_mov_rr(e, 8, H_R13, H_RCX);
+	em_op_rr(e, &(struct hop){ .opcode = 0x87, .w = true }, H_RDX, T2);
+	return true;
+}
+
 /*
  * AH, CH, DH, BH: no REX prefix may appear, so every register must be one of the low eight and
  * guest RCX (which lives in R13) moves to host RCX meanwhile.
@@ -86,11 +127,10 @@ static bool has_implicit(const struct insn *in, u8 reg)
 static bool generic_high8(struct trans *t, const struct insn *in)
 {
 	struct gslot slot[2] = { { 0 } };
-	const struct gslot *reg = NULL, *rm = NULL;
-	struct hmem mem;
+	const struct gslot *reg = NULL, *rm = NULL, *opc = NULL;
 	bool use_rcx = has_implicit(in, X86_RCX), store_rcx = false;
 
-	if (in->enc == ENC_VEX || !in->has_modrm)
+	if (in->enc == ENC_VEX)
 		return false;
 	for (unsigned int i = 0, n = 0; i < in->nr_opnd; i++) {
 		const struct opnd *o = &in->opnd[i];
@@ -98,7 +138,9 @@ static bool generic_high8(struct trans *t, const struct insn *in)
 
 		if (o->kind != OPND_GPR || implied(o))
 			continue;
-		if (n == 2 || (o->field != FIELD_REG && o->field != FIELD_RM))
+		if (in->has_mem)
+			return !use_rcx && o->field == FIELD_REG && high8_mem(t, in, o);
+		if (n == 2)
 			return false;
 		s = &slot[n++];
 		s->o = o;
@@ -114,24 +156,16 @@ static bool generic_high8(struct trans *t, const struct insn *in)
 			if (s->host >= 8 || (o->size == 1 && s->host >= 4))
 				return false;
 		}
-		if (o->field == FIELD_REG)
-			reg = s;
-		else
-			rm = s;
-	}
-	if (in->has_mem) {
-		struct access a;
-
-		if (use_rcx || !in->mem_size || !trans_ea(t, in))
-			return false;
-		a = trans_access(t, in->mem_size, in->mem_access & OPND_W, trans_flags_before(t),
-				 false);
-		em_lea(&t->e, 8, T0, a.m);
-		mem = HMEM(T0, 0);
+		switch (o->field) {
+		case FIELD_REG: reg = s; break;
+		case FIELD_RM: rm = s; break;
+		case FIELD_OPCODE: opc = s; break;
+		default: return false;
+		}
 	}
 	if (use_rcx)
 		em_mov_rr(&t->e, 8, H_RCX, H_R13);
-	reemit(t, in, reg, rm, NULL, NULL, in->has_mem ? &mem : NULL, false);
+	reemit(t, in, reg, rm, NULL, opc, NULL, false);
 	if (store_rcx)
 		em_mov_rr(&t->e, 8, H_R13, H_RCX);
 	return true;
@@ -207,13 +241,15 @@ bool trans_generic(struct trans *t, const struct insn *in)
 	}
 	if (in->enc == ENC_VEX)
 		force_rex = false;
+	if (!trans_64(t) && (in->op == OP_FLDENV || in->op == OP_FNSTENV || in->op == OP_FRSTOR || in->op == OP_FNSAVE))
+		return false;	/* the image depends on the mode */
 	if (in->has_mem) {
 		/* a pending x87 exception comes before a fault of the address */
 		if (waits_for_x87(in))
 			em_u8(e, 0x9b);
 		if (!in->mem_size || !trans_ea(t, in))
 			return false;
-		a = trans_access(t, in->mem_size, in->mem_access & OPND_W, trans_flags_before(t),
+		a = trans_access(t, in->seg, in->mem_size, in->mem_access & OPND_W, trans_flags_before(t),
 				 on_stack(in));
 		if (cl) {
 			/* the count belongs in host CL: fold the address into T2 */
@@ -263,90 +299,6 @@ bool trans_generic(struct trans *t, const struct insn *in)
 	return true;
 }
 
-static bool push_value(struct trans *t, u8 src, bool imm, s32 value)
-{
-	struct access a;
-
-	em_lea(&t->e, 8, T1, HMEM(H_R11, -8));
-	a = trans_access(t, 8, true, trans_flags_before(t), true);
-	if (imm) {
-		em_mov_mi(&t->e, 8, a.m, value);
-	} else if (src == H_NONE) {
-		em_mov_rm(&t->e, 8, a.free, SV(scratch[0]));
-		em_mov_mr(&t->e, 8, a.m, a.free);
-	} else {
-		em_mov_mr(&t->e, 8, a.m, src);
-	}
-	em_lea(&t->e, 8, H_R11, HMEM(H_R11, -8));
-	return true;
-}
-
-static bool trans_push(struct trans *t, const struct insn *in)
-{
-	const struct opnd *o = &in->opnd[0];
-	struct access a;
-
-	if (in->opsize != 8)
-		return false;
-	if (o->kind == OPND_IMM)
-		return push_value(t, 0, true, (s32)in->imm);
-	if (o->kind == OPND_GPR) {
-		u8 h = trans_home[o->reg];
-
-		if (h != H_NONE)
-			return push_value(t, h, false, 0);
-		em_lea(&t->e, 8, T1, HMEM(H_R11, -8));
-		a = trans_access(t, 8, true, trans_flags_before(t), true);
-		em_mov_rm(&t->e, 8, a.free, GPR_MEM(o->reg));
-		em_mov_mr(&t->e, 8, a.m, a.free);
-		em_lea(&t->e, 8, H_R11, HMEM(H_R11, -8));
-		return true;
-	}
-	if (!trans_ea(t, in))
-		return false;
-	a = trans_access(t, 8, false, trans_flags_before(t), on_stack(in));
-	em_mov_rm(&t->e, 8, a.free, a.m);
-	em_mov_mr(&t->e, 8, SV(scratch[0]), a.free);
-	return push_value(t, H_NONE, false, 0);
-}
-
-static bool trans_pop(struct trans *t, const struct insn *in)
-{
-	const struct opnd *o = &in->opnd[0];
-	struct access a;
-	u8 h;
-
-	if (in->opsize != 8 || o->kind != OPND_GPR)
-		return false;
-	em_mov_rr(&t->e, 8, T1, H_R11);
-	a = trans_access(t, 8, false, trans_flags_before(t), true);
-	h = trans_home[o->reg];
-	if (h == H_NONE) {
-		em_mov_rm(&t->e, 8, a.free, a.m);
-		em_mov_mr(&t->e, 8, GPR_MEM(o->reg), a.free);
-	} else {
-		em_mov_rm(&t->e, 8, h, a.m);
-	}
-	if (o->reg != X86_RSP)
-		em_lea(&t->e, 8, H_R11, HMEM(H_R11, 8));
-	return true;
-}
-
-static bool trans_leave(struct trans *t, const struct insn *in)
-{
-	struct access a;
-
-	if (in->opsize != 8)
-		return false;
-	em_mov_rr(&t->e, 8, T1, H_RBP);
-	a = trans_access(t, 8, false, trans_flags_before(t), true);
-	/* nothing may change before the load, which can fault */
-	em_mov_rm(&t->e, 8, a.free, a.m);
-	em_lea(&t->e, 8, H_R11, HMEM(H_RBP, 8));
-	em_mov_rr(&t->e, 8, H_RBP, a.free);
-	return true;
-}
-
 /* BT family with a register bit offset into memory: the offset moves the address. SDM 2A, BT. */
 static bool trans_bt_mem(struct trans *t, const struct insn *in)
 {
@@ -365,8 +317,10 @@ static bool trans_bt_mem(struct trans *t, const struct insn *in)
 	/* sarx: no flags */
 	em_mov_ri(&t->e, T0, in->opsize == 8 ? 6 : 5);
 	em_op_rr(&t->e, &(struct hop){ .vex = true, .map = 2, .pp = 2, .w = true, .opcode = 0xf7, .vvvv = T0 }, T2, T2);
-	em_lea(&t->e, in->addrsize == 4 ? 4 : 8, T1, HMEM_X(T1, T2, in->opsize == 8 ? 3 : 2, 0));
-	a = trans_access(t, in->opsize, in->op != OP_BT, trans_flags_before(t), false);
+	em_lea(&t->e, in->addrsize == 8 ? 8 : 4, T1, HMEM_X(T1, T2, in->opsize == 8 ? 3 : 2, 0));
+	if (in->addrsize == 2)
+		em_zx_rr(&t->e, 2, T1, T1);
+	a = trans_access(t, in->seg, in->opsize, in->op != OP_BT, trans_flags_before(t), false);
 	if (!(in->pfx & PFX_LOCK)) {
 		/* the register form takes the bit number modulo the operand's size */
 		u8 bit = trans_home[o->reg];
@@ -398,12 +352,76 @@ static bool trans_cmpxchg16b(struct trans *t, const struct insn *in)
 
 	if (!trans_ea(t, in))
 		return false;
-	a = trans_access(t, in->op == OP_CMPXCHG16B ? 16 : 8, true,
+	a = trans_access(t, in->seg, in->op == OP_CMPXCHG16B ? 16 : 8, true,
 			 trans_flags_before(t), false);
 	em_lea(&t->e, 8, T2, a.m);
 	em_mov_rr(&t->e, 8, H_RCX, H_R13);
 	reemit(t, in, NULL, NULL, NULL, NULL, &HMEM(T2, 0), false);
 	return true;
+}
+
+static bool trans_lea(struct trans *t, const struct insn *in)
+{
+	const struct opnd *o = &in->opnd[0];
+	u8 h = trans_home[o->reg];
+	struct insn flat = *in;
+
+	if (in->opsize == 2 && h == H_NONE)
+		return false;
+	flat.seg = X86_DS;	/* no segment base in LEA */
+	if (!trans_ea(t, &flat))
+		return false;
+	if (h == H_NONE) {
+		if (in->opsize == 4)
+			em_mov_rr(&t->e, 4, T1, T1);
+		em_mov_mr(&t->e, 8, GPR_MEM(o->reg), T1);
+	} else {
+		em_mov_rr(&t->e, in->opsize, h, T1);
+	}
+	return true;
+}
+
+/* MOV between rAX and an address in the instruction. */
+static bool trans_moffs(struct trans *t, const struct insn *in)
+{
+	struct hop op = { .prefix[0] = in->opsize == 2 ? 0x66 : 0, .w = in->opsize == 8 };
+	bool store = in->mem_access & OPND_W;
+	struct access a;
+
+	if (in->op != OP_MOV || !trans_ea(t, in))
+		return false;
+	a = trans_access(t, in->seg, in->mem_size, store, trans_flags_before(t), false);
+	op.opcode = (store ? 0x88 : 0x8a) + (in->opsize != 1);
+	em_op_rm(&t->e, &op, H_RAX, &a.m);
+	return true;
+}
+
+static bool trans_xlat(struct trans *t, const struct insn *in)
+{
+	struct access a;
+
+	if (trans_64(t) && in->seg >= X86_FS)
+		return false;
+	em_zx_rr(&t->e, 1, T2, H_RAX);
+	em_lea(&t->e, in->addrsize == 8 ? 8 : 4, T1, HMEM_X(H_RBX, T2, 0, 0));
+	if (in->addrsize == 2)
+		em_zx_rr(&t->e, 2, T1, T1);
+	a = trans_access(t, in->seg, 1, false, trans_flags_before(t), false);
+	em_op_rm(&t->e, &(struct hop){ .opcode = 0x8a }, H_RAX, &a.m);
+	return true;
+}
+
+/* RFLAGS.DF, which is in memory. */
+static void trans_direction(struct trans *t, bool set)
+{
+	struct emitter *e = &t->e;
+
+	em_mov_rm(e, 8, T1, SV(st.rflags));
+	em_pext(e, T1, T1, SV(clear_df));
+	em_pdep(e, T1, T1, SV(clear_df));
+	if (set)
+		em_lea(e, 8, T1, HMEM(T1, X86_FLAG_DF));
+	em_mov_mr(e, 4, SV(st.rflags), T1);
 }
 
 bool trans_int(struct trans *t, const struct insn *in)
@@ -431,49 +449,26 @@ bool trans_int(struct trans *t, const struct insn *in)
 			em_u8(&t->e, 0x48);
 		em_u8(&t->e, in->opcode);
 		return true;
-	case OP_LEA: {
-		const struct opnd *o = &in->opnd[0];
-		u8 h = trans_home[o->reg];
-
-		if (in->opsize == 2)
-			return false;
-		/* no segment base in LEA */
-		if (in->seg == X86_FS || in->seg == X86_GS) {
-			struct insn flat = *in;
-
-			flat.seg = X86_DS;
-			if (!trans_ea(t, &flat))
-				return false;
-		} else if (!trans_ea(t, in)) {
-			return false;
-		}
-		if (h == H_NONE) {
-			if (in->opsize == 4)
-				em_mov_rr(&t->e, 4, T1, T1);
-			em_mov_mr(&t->e, 8, GPR_MEM(o->reg), T1);
-		} else {
-			em_mov_rr(&t->e, in->opsize, h, T1);
-		}
+	case OP_LEA:
+		return trans_lea(t, in);
+	case OP_PUSH: case OP_POP: case OP_LEAVE: case OP_PUSHA: case OP_POPA:
+		return trans_stack(t, in);
+	case OP_CLD: case OP_STD:
+		trans_direction(t, in->op == OP_STD);
 		return true;
-	}
-	case OP_PUSH:
-		return trans_push(t, in);
-	case OP_POP:
-		return trans_pop(t, in);
-	case OP_LEAVE:
-		return trans_leave(t, in);
+	case OP_XLAT:
+		return trans_xlat(t, in);
 	case OP_BT: case OP_BTS: case OP_BTR: case OP_BTC:
 		if (in->has_mem && in->opnd[1].kind == OPND_GPR)
 			return trans_bt_mem(t, in);
 		return trans_generic(t, in);
 	case OP_CMPXCHG8B: case OP_CMPXCHG16B:
 		return trans_cmpxchg16b(t, in);
-	case OP_XLAT: case OP_ENTER: case OP_PUSHA: case OP_POPA: case OP_AAA: case OP_AAS: case OP_AAM: case OP_AAD:
-	case OP_DAA: case OP_DAS: case OP_SALC: case OP_CLD: case OP_STD:
+	case OP_ENTER: case OP_AAA: case OP_AAS: case OP_AAM: case OP_AAD: case OP_DAA: case OP_DAS: case OP_SALC:
 		return false;
 	default:
 		if (in->has_mem && !in->has_modrm)
-			return false;		/* moffs */
+			return trans_moffs(t, in);
 		return trans_generic(t, in);
 	}
 }

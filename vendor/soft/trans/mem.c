@@ -42,6 +42,12 @@ void trans_cold(struct trans *t, const struct cold *c)
 
 void trans_page_off(struct trans *t, u8 dst, s64 off)
 {
+	if (!trans_64(t)) {
+		em_mov_rm(&t->e, 4, dst, SV(page_va));
+		if (off)
+			em_lea(&t->e, 4, dst, HMEM(dst, (s32)off));
+		return;
+	}
 	em_mov_rm(&t->e, 8, dst, SV(page_va));
 	while (off) {
 		/* an instruction near the page's end can push a 32-bit displacement over its limit */
@@ -54,11 +60,11 @@ void trans_page_off(struct trans *t, u8 dst, s64 off)
 
 bool trans_ea(struct trans *t, const struct insn *in)
 {
-	u8 size = in->addrsize == 4 ? 4 : 8;
+	u8 size = in->addrsize == 8 ? 8 : 4;
 	u8 base = H_NONE, index = H_NONE;
-	bool fsgs = in->seg == X86_FS || in->seg == X86_GS;
+	bool fsgs = trans_64(t) && (in->seg == X86_FS || in->seg == X86_GS);
 
-	if (in->addrsize == 2 || (in->attr & INSN_VSIB))
+	if (in->attr & INSN_VSIB)
 		return false;
 	if (in->base == INSN_BASE_RIP) {
 		trans_page_off(t, T1, (s64)t->next_off + in->disp);
@@ -82,18 +88,50 @@ bool trans_ea(struct trans *t, const struct insn *in)
 		if (index == H_NONE && !in->disp && base != H_NONE)
 			em_mov_rr(&t->e, size, T1, base);
 		else if (index == H_NONE && base == H_NONE)
-			em_mov_ri(&t->e, T1, size == 4 ? (u32)in->disp : (u64)in->disp);
+			em_mov_ri(&t->e, T1, in->addrsize == 2 ? (u16)in->disp : size == 4 ? (u32)in->disp : (u64)in->disp);
 		else if ((s32)in->disp == in->disp)
 			em_lea(&t->e, size, T1, HMEM_X(base, index, in->scale, in->disp));
 		else
 			return false;
+		if (in->addrsize == 2 && (base != H_NONE || index != H_NONE))
+			em_zx_rr(&t->e, 2, T1, T1);
 	}
 	if (fsgs) {
-		em_mov_rm(&t->e, 8, T2, HMEM(H_RSP, offsetof(struct soft_vcpu, st.seg[0].base) +
-					       in->seg * sizeof(struct x86_seg)));
+		em_mov_rm(&t->e, 8, T2, SEG_MEM(in->seg, base));
 		em_lea(&t->e, 8, T1, HMEM_X(T1, T2, 0, 0));
 	}
 	return true;
+}
+
+void trans_segment(struct trans *t, u8 seg, u32 len, bool write, u16 flags)
+{
+	struct cold c = { .kind = COLD_EXIT, .insn = t->i, .info = SX_EMULATE, .off = t->off };
+	struct emitter *e = &t->e;
+	u8 *ok;
+
+	if (trans_64(t) || ((t->key & CODE_FLAT) && seg < X86_FS && !(seg == X86_CS && write)))
+		return;
+	if (!flags) {
+		if (len == 1) {
+			em_alu_rm(e, 8, 0x3b, T1, VIEW(seg, last[write]));
+		} else {
+			em_lea(e, 8, T0, HMEM(T1, len - 1));
+			em_alu_rm(e, 8, 0x3b, T0, VIEW(seg, last[write]));
+		}
+		c.site = em_jcc32(e, 15);	/* jg */
+	} else {
+		/* last byte - last offset - 1 is negative, its upper half ones, if the access is inside */
+		em_mov_rm(e, 8, T0, VIEW(seg, neg_last[write]));
+		em_lea(e, 8, T0, HMEM_X(T0, T1, 0, (s32)len - 2));
+		em_rorx(e, 8, T0, T0, 32);
+		em_not(e, 4, T0);
+		ok = em_jrcxz(e);
+		c.site = em_jmp32(e);
+		em_here8(e, ok);
+	}
+	trans_cold(t, &c);
+	em_mov_rm(e, 8, T0, VIEW(seg, base));
+	em_lea(e, 4, T1, HMEM_X(T1, T0, 0, 0));
 }
 
 static u32 log2_size(u32 len)
@@ -174,13 +212,14 @@ static bool must_align(const struct insn *in)
 	return ((in->attr & INSN_ALIGNED) && in->feature != FEAT_SHA) || in->op == OP_CMPXCHG16B;
 }
 
-struct access trans_access(struct trans *t, u32 len, bool write, u16 flags, bool stack)
+struct access trans_access(struct trans *t, u8 seg, u32 len, bool write, u16 flags, bool stack)
 {
 	struct emitter *e = &t->e;
 	u32 info = len | (write ? TLBI_WRITE : 0) | (stack ? TLBI_STACK : 0) |
 		   (must_align(&t->insns[t->i]) ? TLBI_ALIGNED : 0);
 	struct access a;
 
+	trans_segment(t, seg, len, write, flags);
 	if (!flags)
 		return access_plain(t, info, stack);
 	if (len <= 8 && !(len & (len - 1)))

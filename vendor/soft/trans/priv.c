@@ -5,8 +5,6 @@
  */
 #include "trans.h"
 
-#define SEG_MEM(s, f)	HMEM(H_RSP, offsetof(struct soft_vcpu, st.seg[0].f) + (s) * sizeof(struct x86_seg))
-
 /* Leave translated code with st->rip = page start + off. */
 void trans_exit(struct trans *t, u32 code, u32 arg, s32 off)
 {
@@ -48,6 +46,8 @@ u32 trans_sys_arg(const struct insn *in)
 		arg |= SYS_REPNE;
 	if (in->addrsize == 4)
 		arg |= SYS_ADDR32;
+	if (in->addrsize == 2)
+		arg |= SYS_ADDR16;
 	return arg | FIELD_PREP(SYS_SEG, in->seg);
 }
 
@@ -88,7 +88,7 @@ static void trans_cli(struct trans *t)
 static bool trans_sti(struct trans *t, const struct insn *in)
 {
 	struct emitter *e = &t->e;
-	struct cold c = { .kind = COLD_SYSTEM, .insn = t->i, .arg = trans_sys_arg(in), .off = t->off };
+	struct cold c = { .kind = COLD_EXIT, .insn = t->i, .info = SX_SYSTEM, .arg = trans_sys_arg(in), .off = t->off };
 	u8 *none;
 
 	if (t->i + 1 == t->n)
@@ -120,10 +120,64 @@ static bool trans_fsgsbase(struct trans *t, const struct insn *in)
 	return true;
 }
 
+static bool trans_from_sreg(struct trans *t, const struct insn *in)
+{
+	const struct opnd *o = &in->opnd[0];
+	struct emitter *e = &t->e;
+	struct access a;
+
+	if (in->has_mem) {
+		if (!trans_ea(t, in))
+			return false;
+		a = trans_access(t, in->seg, 2, true, trans_flags_before(t), false);
+		em_mov_rm(e, 2, a.free, SEG_MEM(in->opnd[1].reg, sel));
+		em_mov_mr(e, 2, a.m, a.free);
+		return true;
+	}
+	em_mov_rm(e, 2, T1, SEG_MEM(in->opnd[1].reg, sel));
+	if (in->opsize >= 4)
+		trans_gpr_store(t, o->reg, T1);
+	else if (trans_home[o->reg] != H_NONE)
+		em_mov_rr(e, 2, trans_home[o->reg], T1);
+	else
+		em_mov_mr(e, 2, GPR_MEM(o->reg), T1);
+	return true;
+}
+
+/* MOV and POP to ES, DS, FS and GS in real mode: the base changes, and nothing else if they look as CODE_REALSEG says. */
+static bool trans_real_sreg(struct trans *t, const struct insn *in)
+{
+	u8 reg = in->opnd[0].reg;
+	struct emitter *e = &t->e;
+	struct access a;
+
+	if (reg == X86_SS || reg == X86_CS)
+		return false;
+	if (in->op == OP_POP_SREG) {
+		trans_sp_ea(t, 0);
+		a = trans_access(t, X86_SS, 2, false, trans_flags_before(t), true);
+		em_mov_rm(e, 2, T1, a.m);
+		trans_sp_add(t, in->opsize);
+	} else if (in->has_mem) {
+		if (!trans_ea(t, in))
+			return false;
+		a = trans_access(t, in->seg, 2, false, trans_flags_before(t), false);
+		em_mov_rm(e, 2, T1, a.m);
+	} else {
+		em_zx_rr(e, 2, T1, trans_home[in->opnd[1].reg]);
+	}
+	em_mov_mr(e, 2, SEG_MEM(reg, sel), T1);
+	em_lea(e, 4, T1, HMEM_X(H_NONE, T1, 3, 0));
+	em_lea(e, 4, T1, HMEM_X(T1, T1, 0, 0));
+	em_mov_mr(e, 8, SEG_MEM(reg, base), T1);
+	em_mov_mr(e, 8, VIEW(reg, base), T1);
+	return true;
+}
+
 bool trans_system(struct trans *t, const struct insn *in)
 {
 	struct emitter *e = &t->e;
-	u16 key = t->sv->code_key;
+	u16 key = t->key;
 
 	switch (in->op) {
 	case OP_RDTSC:
@@ -156,15 +210,15 @@ bool trans_system(struct trans *t, const struct insn *in)
 		em_mov_mr(e, 8, SV(st.kernel_gs_base), T1);
 		return true;
 	case OP_MOV_FROM_SREG:
-		if (in->has_mem || in->opnd[0].kind != OPND_GPR || in->opnd[1].kind != OPND_SREG || in->opsize < 4)
-			return false;
-		em_mov_rm(e, 2, T1, SEG_MEM(in->opnd[1].reg, sel));
-		trans_gpr_store(t, in->opnd[0].reg, T1);
-		return true;
+		return trans_from_sreg(t, in);
+	case OP_PUSH_SREG:
+		return trans_push_sreg(t, in);
+	case OP_MOV_TO_SREG: case OP_POP_SREG:
+		return (key & CODE_REALSEG) && trans_real_sreg(t, in);
 	case OP_RDFSBASE: case OP_RDGSBASE: case OP_WRFSBASE: case OP_WRGSBASE:
 		return trans_fsgsbase(t, in);
 	case OP_INVLPG:
-		if ((key & CODE_CPL0) && in->has_mem && trans_ea(t, in))
+		if ((key & CODE_64) && (key & CODE_CPL0) && in->has_mem && trans_ea(t, in))
 			em_mov_mr(e, 8, SV(exit_arg64), T1);
 		else
 			return false;

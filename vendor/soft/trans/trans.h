@@ -19,7 +19,10 @@ extern const u8 trans_home[X86_NR_GPR];		/* host register, or H_NONE: in memory 
 
 #define MAX_COLD	(BLOCK_MAX_INSNS * 4 + 8)
 
-enum cold_kind { COLD_TLB, COLD_LINK, COLD_JUMP_OFF, COLD_KICK, COLD_SYSTEM /* to C with .arg */ };
+enum cold_kind {
+	COLD_TLB, COLD_LINK, COLD_JUMP_OFF, COLD_KICK,
+	COLD_EXIT,	/* leave with .info, an enum soft_exit, and .arg */
+};
 
 /* A piece of code laid out after the block's main line. */
 struct cold {
@@ -31,12 +34,15 @@ struct cold {
 	u8 *site;		/* jump that leads here (rel32) */
 	u8 *back;		/* COLD_TLB: executable address to go on at */
 	u32 info;		/* TLBI_*, or SX_* code */
-	u32 arg;		/* COLD_SYSTEM: exit_arg; COLD_LINK: index */
+	u32 arg;		/* COLD_EXIT: exit_arg; COLD_LINK: index; COLD_JUMP_OFF: operand size */
 	s32 off;		/* guest offset from the page start, for st->rip */
+	s32 from;		/* COLD_JUMP_OFF: of the jump itself */
 };
 
 struct trans {
 	struct soft_vcpu *sv;
+	u16 key;			/* CODE_* */
+	u8 mode;			/* enum insn_mode */
 	struct emitter e;
 	struct block *b;
 	struct insn *insns;
@@ -64,23 +70,48 @@ struct access {
 /* move guest register to dst, flags kept */
 void trans_gpr_load(struct trans *t, u8 size, u8 dst, u8 guest);
 void trans_gpr_store(struct trans *t, u8 guest, u8 src);		/* whole 64 bits */
-bool trans_ea(struct trans *t, const struct insn *in);			/* address into T1 */
-/* Check the access of len bytes at T1; flags: which are live now. stack: use the stack's entry. */
-struct access trans_access(struct trans *t, u32 len, bool write, u16 flags, bool stack);
+/* The memory operand's address into T1: linear in 64-bit mode, else the offset in its segment. */
+bool trans_ea(struct trans *t, const struct insn *in);
+/*
+ * Check the access of len bytes at T1, an address as from trans_ea(), in segment seg. flags: which are live now.
+ * stack: use the stack's entry.
+ */
+struct access trans_access(struct trans *t, u8 seg, u32 len, bool write, u16 flags, bool stack);
+/* T1: from an offset in seg to a linear address, with the segment's checks. Nothing in 64-bit mode. */
+void trans_segment(struct trans *t, u8 seg, u32 len, bool write, u16 flags);
 void trans_page_off(struct trans *t, u8 dst, s64 off);			/* dst = page_va + off */
 void trans_cold(struct trans *t, const struct cold *c);
 
+/* stack.c */
+bool trans_stack(struct trans *t, const struct insn *in);
+/* T1 = stack pointer + delta as an address, or the stack pointer moved by delta (clobbers T0). */
+void trans_sp_ea(struct trans *t, s32 delta);
+void trans_sp_add(struct trans *t, s32 delta);
+/* Push the size bytes of host register src, or with H_NONE those of scratch[3]. */
+void trans_push_value(struct trans *t, u8 size, u8 src);
+bool trans_push_sreg(struct trans *t, const struct insn *in);
 /* int.c */
 bool trans_int(struct trans *t, const struct insn *in);
 bool trans_generic(struct trans *t, const struct insn *in);
 /* flow.c: the last instruction; emits all exits of the block */
 bool trans_flow(struct trans *t, const struct insn *in);
-void trans_goto_off(struct trans *t, s64 off);		/* unconditional, to page start + off */
+/* Unconditional, to page start + off; opsize: of the jump, as in struct insn, or 0 if it is none. */
+void trans_goto_off(struct trans *t, s64 off, u8 opsize);
+/* The same through the jump cache. from: where the emulator goes on if the target is outside CS. */
+void trans_goto_far(struct trans *t, s64 off, u8 opsize, s32 from);
 void trans_jump_t1(struct trans *t);			/* to the linear address in T1 */
 /* priv.c */
 bool trans_system(struct trans *t, const struct insn *in);	/* false: leave to C */
 void trans_exit(struct trans *t, u32 code, u32 arg, s32 off);
 u32 trans_sys_arg(const struct insn *in);	/* SYS_* */
+
+#define SEG_MEM(s, f)	HMEM(H_RSP, offsetof(struct soft_vcpu, st.seg[0].f) + (s) * (s32)sizeof(struct x86_seg))
+#define VIEW(s, f)	HMEM(H_RSP, offsetof(struct soft_vcpu, view[0].f) + (s) * (s32)sizeof(struct seg_view))
+
+static inline bool trans_64(const struct trans *t)
+{
+	return t->key & CODE_64;
+}
 
 static inline u16 trans_flags_before(const struct trans *t)
 {
