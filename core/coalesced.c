@@ -3,9 +3,8 @@
  * coalesced.c - KVM_REGISTER_COALESCED_MMIO: writes to a zone are put into a ring that the client
  * drains later.
  *
- * The ring is page 2 of the first vCPU's mapping, where clients look for it, and only that vCPU's
- * thread fills it: a writer needs no lock, and writes of other vCPUs exit as if the ring were full.
- * The client can write to the page, so its indices are read once and checked.
+ * A VM has one ring, which is page 2 of each vCPU's mapping. The client can write to the page, so its
+ * indices are read once and checked.
  */
 #include "ioctl.h"
 
@@ -31,29 +30,37 @@ static bool in_zone(const struct coalesced_zones *zones, bool pio, u64 addr, uns
 	return false;
 }
 
-bool coalesced_write(struct vcpu *vcpu, bool pio, u64 addr, const void *data, unsigned int len)
+/* ring_lock held. False: full, or the client's indices make no sense. */
+static bool ring_put(struct kvm_coalesced_mmio_ring *ring, const struct kvm_coalesced_mmio *entry)
 {
-	const struct coalesced_zones *zones = host_load_acquire(&vcpu->vm->priv->coalesced);
-	struct kvm_coalesced_mmio_ring *ring;
-	struct kvm_coalesced_mmio entry = { .phys_addr = addr, .len = len, .pio = pio };
-	u32 first, last, next;
-
-	if (!zones || vcpu->index || len > sizeof(entry.data) || !in_zone(zones, pio, addr, len))
-		return false;
-	ring = (void *)((u8 *)vcpu->run + 2 * HV_PAGE_SIZE);
 	/* pairs with the client's store after it took entries out */
-	first = host_load_acquire(&ring->first);
-	last = READ_ONCE(ring->last);
+	u32 first = host_load_acquire(&ring->first), last = READ_ONCE(ring->last), next;
+
 	if (last >= RING_MAX)
 		return false;
 	next = (last + 1) % RING_MAX;
 	if (next == first)
 		return false;
-	host_memcpy(entry.data, data, len);
-	ring->coalesced_mmio[last] = entry;
+	ring->coalesced_mmio[last] = *entry;
 	/* pairs with the client's load before it takes them out */
 	host_store_release(&ring->last, next);
 	return true;
+}
+
+bool coalesced_write(struct vcpu *vcpu, bool pio, u64 addr, const void *data, unsigned int len)
+{
+	const struct coalesced_zones *zones = host_load_acquire(&vcpu->vm->priv->coalesced);
+	struct kvm_coalesced_mmio entry = { .phys_addr = addr, .len = len, .pio = pio };
+	struct vm_priv *p = vcpu->vm->priv;
+	bool room;
+
+	if (!zones || len > sizeof(entry.data) || !in_zone(zones, pio, addr, len))
+		return false;
+	host_memcpy(entry.data, data, len);
+	host_spin_lock(&p->ring_lock);
+	room = ring_put(p->ring, &entry);
+	host_spin_unlock(&p->ring_lock);
+	return room;
 }
 
 /* irq_lock held. Replace the table by one without zone skip and with in (if not NULL). */

@@ -44,9 +44,17 @@ enum glue_kind { GLUE_VM, GLUE_VCPU, GLUE_VM_STATS, GLUE_VCPU_STATS, GLUE_DEVICE
 struct glue_shared {
 	void *addr;
 	unsigned long npages;
-	int fd;		/* user space: the memfd behind it */
+	void *last;	/* the last page */
+	/* the glue's own; user space: */
+	int fd;		/* the memfd behind it */
+	u64 ino;
+	struct glue_shared *next;
 };
-int glue_shared_alloc(struct glue_shared *s, unsigned long npages);
+/*
+ * npages, zeroed; first not NULL: the last one is first's last one, in the client's mmap() and as
+ * s->last, but not at s->addr. 0 or -errno.
+ */
+int glue_shared_alloc(struct glue_shared *s, unsigned long npages, const struct glue_shared *first);
 void glue_shared_free(struct glue_shared *s);
 
 /* A new close-on-exec descriptor for obj; takes over the caller's reference on success. shared: for

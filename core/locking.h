@@ -17,6 +17,7 @@
  * priv->resample_lock	the list of irqfds that want to hear of an EOI; nothing is taken under it
  * priv->tsc_lock	a VM's reference for kvmclock and its last host write of a TSC; nothing is
  *			taken under it
+ * priv->ring_lock	writers of a VM's coalesced ring; nothing is taken under it
  * sv->revoke_lock	vendor/soft: what other vCPUs want of one vCPU; nothing is taken under it
  *
  * Locks inside host/ and the glue are taken under all of these and take none of them.

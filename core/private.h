@@ -169,6 +169,8 @@ struct vm_priv {
 	/* published: [0] PIO, [1] MMIO; sorted by address */
 	struct ioeventfd_bus *ioeventfds[2];
 	struct coalesced_zones *coalesced;	/* published */
+	struct kvm_coalesced_mmio_ring *ring;	/* the first vCPU's last page */
+	struct host_spinlock ring_lock;		/* who puts writes into it */
 	struct msr_filter *msr_filter;		/* published; NULL: everything allowed */
 	/* counters, core/stat.c */
 	u64 stat_tlb_shootdowns, stat_slot_changes;	/* atomic */

@@ -136,11 +136,14 @@ static void vcpu_power_up(struct vcpu *vcpu)
 int vcpu_create(struct vm *vm, u32 id, struct vcpu **out)
 {
 	unsigned int pages = (sizeof(struct vcpu_alloc) + HV_PAGE_SIZE - 1) / HV_PAGE_SIZE;
+	const struct glue_shared *first = NULL;
 	struct vcpu_alloc *a;
 	struct vcpu *vcpu;
 	int ret;
 
 	host_assert_mutex_held(&vm->lock);
+	if (vm->nr_vcpus)
+		first = &container_of(vm->vcpus[0], struct vcpu_alloc, vcpu)->shared;
 	a = host_pages_alloc(pages);
 	if (!a)
 		return -ENOMEM;
@@ -155,7 +158,7 @@ int vcpu_create(struct vm *vm, u32 id, struct vcpu **out)
 	vcpu->xsave = host_pages_alloc(XSAVE_PAGES);
 	if (!vcpu->xsave)
 		goto err_alloc;
-	ret = glue_shared_alloc(&a->shared, HV_VCPU_MMAP_PAGES);
+	ret = glue_shared_alloc(&a->shared, HV_VCPU_MMAP_PAGES, first);
 	if (ret)
 		goto err_xsave;
 	vcpu->run = a->shared.addr;
@@ -244,6 +247,8 @@ long vm_create_vcpu(struct vm *vm, u64 id)
 		host_fetch_add(&vm->priv->refs, -1u);	/* never the last: the caller has one */
 		goto out;
 	}
+	if (!vm->nr_vcpus)
+		vm->priv->ring = a->shared.last;
 	vm->vcpus[vm->nr_vcpus] = vcpu;
 	/* pairs with the acquire in vm_request_sync() */
 	host_store_release(&vm->nr_vcpus, vm->nr_vcpus + 1);

@@ -86,6 +86,7 @@ static int arch_vm_init(struct vm *vm)
 	p->identity_map_addr = 0xfffbc000;
 	p->msr_platform_info = true;
 	host_spin_init(&p->tsc_lock);
+	host_spin_init(&p->ring_lock);
 	host_mutex_init(&p->irq_lock);
 	host_spin_init(&p->resample_lock);
 	return supported_xcr0(vm, &p->supported_xcr0);

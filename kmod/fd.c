@@ -14,15 +14,16 @@
 /* What a file stands for. */
 struct handle {
 	void *obj;
-	void *shared;		/* vCPU: the pages that mmap() shows */
+	struct glue_shared *shared;	/* vCPU: the pages that mmap() shows */
 };
 
-int glue_shared_alloc(struct glue_shared *s, unsigned long npages)
+int glue_shared_alloc(struct glue_shared *s, unsigned long npages, const struct glue_shared *first)
 {
-	s->addr = vmalloc_user(npages << PAGE_SHIFT);
+	s->npages = npages - !!first;
+	s->addr = vmalloc_user(s->npages << PAGE_SHIFT);
 	if (!s->addr)
 		return -ENOMEM;
-	s->npages = npages;
+	s->last = first ? first->last : s->addr + ((npages - 1) << PAGE_SHIFT);
 	s->fd = -1;
 	return 0;
 }
@@ -79,8 +80,16 @@ static long vcpu_ioctl(struct file *file, unsigned int nr, unsigned long arg)
 static int vcpu_mmap(struct file *file, struct vm_area_struct *vma)
 {
 	struct handle *h = file->private_data;
+	unsigned long addr, n = vma->vm_pgoff;
+	int ret = 0;
 
-	return remap_vmalloc_range(vma, h->shared, vma->vm_pgoff);
+	for (addr = vma->vm_start; addr < vma->vm_end && !ret; addr += PAGE_SIZE, n++) {
+		void *page = n < h->shared->npages ? h->shared->addr + (n << PAGE_SHIFT) :
+			     n == h->shared->npages ? h->shared->last : NULL;
+
+		ret = page ? vm_insert_page(vma, addr, vmalloc_to_page(page)) : -EINVAL;
+	}
+	return ret;
 }
 
 static int vcpu_release(struct inode *inode, struct file *file)
@@ -151,7 +160,7 @@ int glue_fd_new(enum glue_kind kind, void *obj, struct glue_shared *shared, cons
 	if (!h)
 		return -ENOMEM;
 	h->obj = obj;
-	h->shared = shared ? shared->addr : NULL;
+	h->shared = shared;
 	fd = anon_inode_getfd(name, fops[kind], h, O_RDWR | O_CLOEXEC);
 	if (fd < 0)
 		kfree(h);

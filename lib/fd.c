@@ -31,7 +31,7 @@ static struct {
 	u32 top;				/* no entry at or above */
 } fds;
 
-static void fd_close_raw(int fd)
+void fd_close_raw(int fd)
 {
 	sys1(__NR_close, (u64)fd);
 }
@@ -330,6 +330,7 @@ static void after_fork(void)
 	host_mutex_init(&fds.lock);
 	host_memset(fds.bucket, 0, sizeof(fds.bucket));
 	fds.pool = NULL;
+	fd_shared_after_fork();
 }
 
 int fd_process_begin(void)
@@ -395,44 +396,6 @@ int fd_open_system(void)
 }
 
 /* core's glue: entry.h */
-
-int glue_shared_alloc(struct glue_shared *s, unsigned long npages)
-{
-	u64 size = npages * HV_PAGE_SIZE;
-	long fd, ret;
-
-	if (host_fail(HOST_FAIL_shared))
-		return -ENOMEM;
-	fd = sys2(__NR_memfd_create, (u64)"kvm-vcpu", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	if (fd < 0)
-		return (int)fd;
-	ret = sys2(__NR_ftruncate, (u64)fd, size);
-	if (ret)
-		goto err_close;
-	/* the client must not be able to take these pages from under us */
-	sys3(__NR_fcntl, (u64)fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
-	ret = sys6(__NR_mmap, 0, size, PROT_READ | PROT_WRITE, MAP_SHARED, (u64)fd, 0);
-	if (sys_is_err(ret))
-		goto err_close;
-	s->addr = (void *)ret;
-	s->npages = npages;
-	s->fd = (int)fd;
-	return 0;
-err_close:
-	fd_close_raw((int)fd);
-	return (int)ret;
-}
-
-void glue_shared_free(struct glue_shared *s)
-{
-	if (!s->addr)
-		return;
-	sys2(__NR_munmap, (u64)s->addr, s->npages * HV_PAGE_SIZE);
-	if (s->fd >= 0)
-		fd_close_raw(s->fd);
-	s->addr = NULL;
-	s->fd = -1;
-}
 
 static void stats_write(void *obj, int fd)
 {

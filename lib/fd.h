@@ -61,6 +61,10 @@ void fd_forget_range(u32 first, u32 last);
  * Before anything is created: a forked child that uses KVM itself begins with nothing. 0 or -errno.
  */
 int fd_process_begin(void);
+/** shared.c: a forked child has none of its parent's vCPUs. */
+void fd_shared_after_fork(void);
+/** close(2), past the shim. */
+void fd_close_raw(int fd);
 /** Write present figures into a statistics descriptor's file, for a read() to come. */
 void fd_stats_refresh(int fd);
 

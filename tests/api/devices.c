@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /* devices.c - the 8254, coalesced writes, statistics files. */
 #include "lib/t_kvm.h"
+#include <pthread.h>
 
 static struct t_vm vm;
 static struct t_cpu cpu;
@@ -172,6 +173,124 @@ static void coalesced_pio(void **state)
 	T_END(&vm, &cpu);
 }
 
+/* BX writes of two bytes to SI, each with the next number. */
+GUEST16(co_count, "movw $0xffff, %ax; movw %ax, %ds; xorw %ax, %ax; 1: incw %ax; movw %ax, (%si); cmpw %bx, %ax; jne 1b; hlt");
+
+#define WRITES	30000
+
+struct writer {
+	struct t_cpu cpu;
+	uint64_t addr;
+	unsigned int from_ring, exits, last;
+};
+
+static struct writer writers[2];
+static pthread_mutex_t drain_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static struct kvm_coalesced_mmio_ring *ring_of(struct t_cpu *c)
+{
+	return (void *)((uint8_t *)c->run + 2 * T_PAGE);
+}
+
+/* What the vCPUs wrote, by the mapping of one of them; false: nonsense. */
+static bool drain(struct t_cpu *c)
+{
+	struct kvm_coalesced_mmio_ring *r = ring_of(c);
+	bool ok = true;
+	uint32_t end;
+
+	pthread_mutex_lock(&drain_lock);
+	end = __atomic_load_n(&r->last, __ATOMIC_ACQUIRE);
+	while (r->first != end && ok) {
+		const struct kvm_coalesced_mmio *m = &r->coalesced_mmio[r->first];
+		struct writer *w = &writers[(m->phys_addr - 0x100000) / 8 & 1];
+		uint16_t value = *(const uint16_t *)m->data;
+
+		ok = m->phys_addr == w->addr && m->len == 2 && value > w->last;
+		w->last = value;
+		w->from_ring++;
+		__atomic_store_n(&r->first, (r->first + 1) % 170, __ATOMIC_RELEASE);
+	}
+	pthread_mutex_unlock(&drain_lock);
+	return ok;
+}
+
+/* A vCPU's thread, which empties the ring after each exit, as kvmtool's do. */
+static void *write_all(void *arg)
+{
+	struct writer *w = arg;
+
+	for (;;) {
+		if (t_run(&w->cpu))
+			return "KVM_RUN";
+		if (!drain(&w->cpu))
+			return "ring";
+		if (w->cpu.run->exit_reason == KVM_EXIT_HLT)
+			return NULL;
+		/* the ring was full */
+		if (w->cpu.run->exit_reason != KVM_EXIT_MMIO || w->cpu.run->mmio.phys_addr != w->addr)
+			return "exit";
+		if (*(uint16_t *)w->cpu.run->mmio.data <= w->last)
+			return "order";
+		w->exits++;
+	}
+}
+
+/*
+ * Two vCPUs write to one zone at once; one ring has all their writes, each vCPU's in its order, and every vCPU's
+ * mapping shows it.
+ */
+static void one_ring_for_all(void **state)
+{
+	struct kvm_coalesced_mmio_ring *again;
+	struct writer *w = writers;
+	pthread_t thread[2];
+	unsigned int n;
+	void *error;
+
+	t_vm_create(&vm, 0);
+	for (n = 0; n < 2; n++) {
+		t_cpu_create(&vm, &w[n].cpu, n);
+		w[n].addr = 0x100000 + n * 8;
+	}
+	t_ok(t_slot(&vm, 0, 0, 0, 0, NULL));
+	t_ok(t_slot(&vm, 0, 0, 0, 0x100000, vm.mem));
+	T_LOAD(&vm, T_CODE, co_count);
+	t_ok(zone(REG, 0x100000, 0x10, 0));
+	for (n = 0; n < 2; n++) {
+		struct kvm_regs regs;
+
+		t_cpu_real(&w[n].cpu, T_CODE);
+		regs = t_regs(&w[n].cpu);
+		regs.rsi = 0x10 + n * 8;
+		regs.rbx = WRITES;
+		t_set_regs(&w[n].cpu, &regs);
+	}
+	for (n = 0; n < 2; n++)
+		t_ok(pthread_create(&thread[n], NULL, write_all, &w[n]));
+	for (n = 0; n < 2; n++) {
+		t_ok(pthread_join(thread[n], &error));
+		assert_null(error);
+	}
+	assert_true(drain(&w[0].cpu));
+	for (n = 0; n < 2; n++) {
+		print_message("# vCPU %u: %u in the ring, %u exits\n", n, w[n].from_ring, w[n].exits);
+		assert_int_equal(w[n].from_ring + w[n].exits, WRITES);
+		assert_true(w[n].from_ring > WRITES / 2);
+	}
+	/* one more mapping, of the ring's page alone */
+	again = mmap(NULL, T_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, w[1].cpu.fd, 2 * T_PAGE);
+	assert_ptr_not_equal(again, MAP_FAILED);
+	again->first = 77;
+	assert_int_equal(ring_of(&w[0].cpu)->first, 77);
+	assert_int_equal(ring_of(&w[1].cpu)->first, 77);
+	assert_int_equal(again->last, ring_of(&w[0].cpu)->last);
+	munmap(again, T_PAGE);
+	t_cpu_destroy(&w[1].cpu);
+	t_cpu_destroy(&w[0].cpu);
+	t_vm_destroy(&vm);
+}
+
 /* ---- statistics ---- */
 
 GUEST16(out_code, "1: outb %al, $0x10; jmp 1b");
@@ -238,5 +357,5 @@ static void statistics(void **state)
 	close(vmfd);
 }
 
-T_MAIN(T_CASE(pit_creation), T_CASE(pit_state), T_CASE(coalesced_mmio), T_CASE(full_ring), T_CASE(coalesced_pio),
+T_MAIN(T_CASE(pit_creation), T_CASE(pit_state), T_CASE(coalesced_mmio), T_CASE(full_ring), T_CASE(coalesced_pio), T_CASE(one_ring_for_all),
        T_CASE(statistics))

@@ -177,7 +177,8 @@ GLUE const struct vendor_ops *glue_vendor(const char **why)
 	return &fake_vendor;
 }
 
-GLUE int glue_shared_alloc(struct glue_shared *s, unsigned long npages)
+GLUE int glue_shared_alloc(struct glue_shared *s, unsigned long npages,
+			   const struct glue_shared *first)
 {
 	if (host_fail(HOST_FAIL_shared))
 		return -ENOMEM;
@@ -185,6 +186,7 @@ GLUE int glue_shared_alloc(struct glue_shared *s, unsigned long npages)
 	s->npages = npages;
 	if (!s->addr)
 		return -ENOMEM;
+	s->last = first ? first->last : (u8 *)s->addr + (npages - 1) * HV_PAGE_SIZE;
 	t_shared++;
 	return 0;
 }

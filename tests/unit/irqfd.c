@@ -369,7 +369,6 @@ static void test_coalesced(void **state)
 	assert_false(guest_coalesces(v, false, 0xbfffe, 1, 4));		/* sticks out */
 	assert_false(guest_coalesces(v, false, 0x9ffff, 1, 1));
 	assert_false(guest_coalesces(v, true, 0xa0000, 1, 1));
-	assert_false(guest_coalesces(t_vcpu_obj(ap_fd), false, 0xa0000, 1, 1));
 	assert_int_equal(ring->first, 0);
 	assert_int_equal(ring->last, 2);
 	assert_int_equal(ring->coalesced_mmio[0].phys_addr, 0xbfffc);
@@ -377,8 +376,13 @@ static void test_coalesced(void **state)
 	assert_int_equal(ring->coalesced_mmio[0].pio, 0);
 	assert_int_equal(*(u32 *)ring->coalesced_mmio[0].data, 0x12345678);
 	assert_int_equal(ring->coalesced_mmio[1].pio, 1);
+	/* the other vCPU's go to the same ring */
+	assert_true(guest_coalesces(t_vcpu_obj(ap_fd), false, 0xa0001, 0x77, 1));
+	assert_int_equal(ring->last, 3);
+	assert_int_equal(ring->coalesced_mmio[2].phys_addr, 0xa0001);
+	assert_int_equal(ring->coalesced_mmio[2].data[0], 0x77);
 	/* full: 169 of 170, the rest exits */
-	for (i = 2; i < 169; i++)
+	for (i = 3; i < 169; i++)
 		assert_true(guest_coalesces(v, false, 0xa0000, i, 1));
 	assert_false(guest_coalesces(v, false, 0xa0000, 0, 1));
 	ring->first = 1;
