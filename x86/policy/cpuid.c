@@ -9,7 +9,7 @@
 #include "../decode/decode.h"
 #include "cpuid.h"
 
-enum cpuid_action { EXPOSE, HIDE, SET, UNAFFECTED_AMD, UNAFFECTED_INTEL };
+enum cpuid_action { EXPOSE, HIDE, SET, SOFTWARE, UNAFFECTED_AMD, UNAFFECTED_INTEL };
 
 struct cpuid_bit {
 	u32 leaf;
@@ -67,14 +67,15 @@ struct builder {
 
 static bool action_sets(const struct builder *b, u8 action)
 {
-	return action == SET ||
+	return action == SET || (b->software && action == SOFTWARE) ||
 	       (b->software && action == (b->amd ? UNAFFECTED_AMD : UNAFFECTED_INTEL));
 }
 
 static bool action_exposes(const struct builder *b, u8 action)
 {
 	return action == EXPOSE ||
-	       (!b->software && (action == UNAFFECTED_AMD || action == UNAFFECTED_INTEL));
+	       (!b->software && (action == SOFTWARE || action == UNAFFECTED_AMD ||
+				action == UNAFFECTED_INTEL));
 }
 
 /* A register of features: what the table leaves of the host's value. */
