@@ -125,13 +125,32 @@ void soft_block_kill(struct soft_vcpu *sv, struct block *b)
 	__builtin_memcpy(jc + 1, &rel, 4);
 }
 
-/* Blocks whose only instruction ends in page p. Rare, so they are looked for. */
-static void kill_joined(struct soft_vcpu *sv, struct cpage *p)
+/* Those of a block's bytes that are in its own page. */
+static u32 bytes_here(const struct block *b)
 {
-	for (u32 i = 0; i < sv->nr_blocks; i++)
-		if (!sv->block_pool[i].dead && sv->block_pool[i].gfn2 == p->gfn)
-			soft_block_kill(sv, &sv->block_pool[i]);
-	p->joined = false;
+	return min_t(u32, b->bytes, HV_PAGE_SIZE - b->offset);
+}
+
+/* Blocks whose only instruction ends in page p: keep those whose bytes there are still the same; host NULL: none. */
+static void check_joined(struct soft_vcpu *sv, struct cpage *p, const u8 *host)
+{
+	struct block **pp = &p->joined, *b;
+
+	while ((b = *pp)) {
+		if (!b->dead && (!host || b->sum2 != sum_bytes(b->bytes, host, b->bytes - bytes_here(b))))
+			soft_block_kill(sv, b);
+		if (b->dead)
+			*pp = b->joined_next;
+		else
+			pp = &b->joined_next;
+	}
+}
+
+void soft_block_join(struct block *b, struct cpage *p)
+{
+	b->sum2 = sum_bytes(b->bytes, p->host, b->bytes - bytes_here(b));
+	b->joined_next = p->joined;
+	p->joined = b;
 }
 
 /*
@@ -143,19 +162,21 @@ void soft_cpage_refresh(struct soft_vcpu *sv, struct cpage *p, const u8 *host)
 	u64 check[2];
 
 	p->host = host;
-	if ((!p->blocks && !p->joined) || (p->checked && p->checked_at == sv->fetch_epoch))
+	/* blocks made since the last look were made from what stood there then */
+	if (p->checked_at == sv->fetch_epoch)
 		return;
 	p->checked_at = sv->fetch_epoch;
+	if (!p->blocks && !p->joined)
+		return;
 	page_check(host, p->lines, check);
 	if (p->checked && check[0] == p->check[0] && check[1] == p->check[1])
 		return;
 	for (struct block *b = p->blocks, *next; b; b = next) {
 		next = b->page_next;
-		if (b->gfn2 != ~0UL || b->sum != sum_bytes(b->bytes, host + b->offset, b->bytes))
+		if (b->sum != sum_bytes(b->bytes, host + b->offset, bytes_here(b)))
 			soft_block_kill(sv, b);
 	}
-	if (p->joined)
-		kill_joined(sv, p);
+	check_joined(sv, p, host);
 	p->check[0] = check[0];
 	p->check[1] = check[1];
 	p->checked = true;
@@ -178,8 +199,8 @@ void soft_drop_page_code(struct soft_vcpu *sv, gfn_t gfn, u64 lines)
 		else
 			left |= cover;
 	}
-	if (p->joined && (lines & 1))
-		kill_joined(sv, p);
+	if (lines & 1)
+		check_joined(sv, p, NULL);
 	p->lines = left | (p->joined ? 1 : 0);
 	p->checked = false;
 	if (!p->lines) {
@@ -270,8 +291,7 @@ struct block *soft_find_block(struct soft_vcpu *sv, u64 va, int *why)
 		p->blocks = b;
 		p->lines |= GENMASK_ULL(min_t(u32, (off + b->bytes - 1) / 64, 63), off / 64);
 		p->checked = false;
-		if (b->gfn2 == ~0UL)
-			b->sum = sum_bytes(b->bytes, p->host + off, b->bytes);
+		b->sum = sum_bytes(b->bytes, p->host + off, bytes_here(b));
 	}
 	if (unlikely(edge)) {
 		*why = SOFT_EMULATE;

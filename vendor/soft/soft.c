@@ -3,10 +3,14 @@
 #include "soft.h"
 #include "probe.h"
 
-#define CODE_SIZE	(12UL << 20)
-#define MAX_BLOCKS	40000u
-#define MAX_MAP		400000u
-#define MAX_CPAGES	12000u
+/*
+ * Room for a compiler's code, which is large and all in use: address space, touched as it fills up.
+ * The pools suit blocks of 4 to 5 instructions in 350 bytes.
+ */
+#define CODE_SIZE	(96UL << 20)
+#define MAX_BLOCKS	300000u
+#define MAX_MAP		2000000u
+#define MAX_CPAGES	32768u
 #define GUEST_XCR0	(XCR0_X87 | XCR0_SSE | XCR0_AVX)
 
 static int soft_vm_init(struct vm *vm)
@@ -54,8 +58,7 @@ static void soft_vcpu_destroy(struct vcpu *vcpu)
 	soft_fault_del(sv);
 	codebuf_destroy(&sv->cb);
 	codebuf_destroy(&sv->vec);
-	for (u32 i = 0; i < NR_SPACES; i++)
-		host_pages_free(sv->spaces[i], PAGES(sizeof(struct space)));
+	host_pages_free(sv->spaces[0], NR_SPACES * PAGES(sizeof(struct space)));
 	host_pages_free(sv->block_pool, PAGES(MAX_BLOCKS * sizeof(struct block)));
 	host_pages_free(sv->cpage_pool, PAGES(MAX_CPAGES * sizeof(struct cpage)));
 	host_pages_free(sv->map_pool, PAGES(MAX_MAP * sizeof(struct insn_map)));
@@ -114,10 +117,12 @@ static int soft_vcpu_create(struct vcpu *vcpu)
 	host_spin_init(&sv->revoke_lock);
 	sv->xstate_mask = host_xcr0() & GUEST_XCR0;
 	set_masks(sv);
+	/* together, so that the host can use large pages */
+	sv->spaces[0] = host_pages_alloc(NR_SPACES * PAGES(sizeof(struct space)));
+	if (!sv->spaces[0])
+		goto err;
 	for (u32 i = 0; i < NR_SPACES; i++) {
-		sv->spaces[i] = host_pages_alloc(PAGES(sizeof(struct space)));
-		if (!sv->spaces[i])
-			goto err;
+		sv->spaces[i] = (struct space *)((u8 *)sv->spaces[0] + i * PAGES(sizeof(struct space)) * HV_PAGE_SIZE);
 		sv->keys[i].mode = SPACE_NONE;
 	}
 	sv->max_blocks = MAX_BLOCKS;

@@ -29,7 +29,7 @@ struct tlb {
 #define TLB_NONE(i)	((i) ? 0UL : 0x1000UL)
 #define TLB_STK_NONE	0x8000000000000000UL	/* see forget_stack() */
 
-#define JC_BITS		14
+#define JC_BITS		15
 #define JC_SIZE		(1u << JC_BITS)
 #define JC_SHIFT	2	/* lowest address bit that takes part in the index */
 #define JC_INDEX(va)	(((va) >> JC_SHIFT) & (JC_SIZE - 1))
@@ -39,7 +39,7 @@ struct jc_entry {
 	u64 code;		/* its entry for jumps that come with the address in T1 */
 };
 
-#define ITLB_SIZE	1024u
+#define ITLB_SIZE	4096u
 
 struct cpage;
 struct itlb_entry {
@@ -149,10 +149,11 @@ struct block {
 	u16 bytes;			/* guest bytes it was made from */
 	u16 nr_insns;
 	gfn_t gfn2;			/* page of the second part of its only instruction, if that crosses; else ~0 */
+	struct block *joined_next;	/* others that end in gfn2 */
 	struct link link[BLOCK_MAX_LINKS];
 	/* per instruction: offset from code_jc, guest offset from the block's start; for faults in translated code */
 	struct insn_map { u32 host; u16 guest; } *map;
-	u64 sum;			/* of its guest bytes */
+	u64 sum, sum2;			/* of its guest bytes in its page, and in gfn2 */
 	bool vec;			/* has x87, MMX, SSE or AVX instructions */
 	bool dead;
 };
@@ -165,14 +166,14 @@ struct cpage {
 	struct block *blocks;
 	u64 lines;		/* a bit per 64 bytes that some block covers */
 	u64 check[2];		/* of the page's bytes when last found unchanged */
-	bool joined;		/* some block's only instruction ends here */
+	struct block *joined;	/* those whose only instruction ends here; dead ones too */
 	bool guarded;		/* our code bit in its page_state is set */
-	bool checked;
-	u64 checked_at;		/* soft_vcpu.fetch_epoch then */
+	bool checked;		/* check[] covers all lines */
+	u64 checked_at;		/* soft_vcpu.fetch_epoch when all blocks were last known to be right */
 };
 
-#define HASH_BLOCKS	65536u
-#define HASH_PAGES	4096u
+#define HASH_BLOCKS	262144u
+#define HASH_PAGES	16384u
 
 /* Code memory: one memfd mapped twice, so that nothing is writable and executable at one address. */
 struct codebuf {
@@ -348,6 +349,8 @@ void soft_link(struct soft_vcpu *sv, struct link *l, struct block *to);
 struct cpage *soft_cpage(struct soft_vcpu *sv, gfn_t gfn, bool create);
 struct block *soft_block_of_host_pc(struct soft_vcpu *sv, u64 pc);
 u64 soft_guest_rip(struct soft_vcpu *sv, struct block *b, u64 pc);
+/* The only instruction of b ends in page p. */
+void soft_block_join(struct block *b, struct cpage *p);
 void soft_cpage_refresh(struct soft_vcpu *sv, struct cpage *p, const u8 *host);
 
 /* ---- smc.c ---- */

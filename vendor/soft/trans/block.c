@@ -302,7 +302,7 @@ struct block *soft_translate(struct soft_vcpu *sv, struct cpage *p, u64 va, u16 
 	struct codebuf *cb = &sv->cb;
 	u32 off = va & ~HV_PAGE_MASK;
 	u8 joint[2 * INSN_MAX_LEN];
-	gfn_t gfn2 = ~0UL;
+	struct cpage *p2 = NULL;
 	struct block *b;
 	int r;
 
@@ -322,8 +322,8 @@ struct block *soft_translate(struct soft_vcpu *sv, struct cpage *p, u64 va, u16 
 	if (r == DECODE_MORE && !t->n) {
 		/* one instruction across the page's end: a block of its own, tied to both pages */
 		u32 first = HV_PAGE_SIZE - off;
-		struct cpage *p2 = soft_fetch_page(sv, soft_next_page(sv, va), why);
 
+		p2 = soft_fetch_page(sv, soft_next_page(sv, va), why);
 		if (!p2)
 			return NULL;
 		/* before the bytes are read, so that no write to them goes unseen */
@@ -335,9 +335,7 @@ struct block *soft_translate(struct soft_vcpu *sv, struct cpage *p, u64 va, u16 
 			return NULL;
 		}
 		t->n = 1;
-		gfn2 = p2->gfn;
 		p2->lines |= 1;
-		p2->joined = true;
 		p2->checked = false;
 	} else if (!t->n) {
 		*why = SOFT_EMULATE;
@@ -346,7 +344,7 @@ struct block *soft_translate(struct soft_vcpu *sv, struct cpage *p, u64 va, u16 
 	b = &sv->block_pool[sv->nr_blocks];
 	host_memset(b, 0, sizeof(*b));
 	b->offset = off;
-	b->gfn2 = gfn2;
+	b->gfn2 = p2 ? p2->gfn : ~0UL;
 	b->key = key;
 	b->cpage = p;
 	b->map = sv->map_pool + sv->nr_map;
@@ -372,6 +370,8 @@ struct block *soft_translate(struct soft_vcpu *sv, struct cpage *p, u64 va, u16 
 		return NULL;
 	}
 	b->bytes = t->off - off;
+	if (p2)
+		soft_block_join(b, p2);
 	b->nr_insns = t->nr_map;
 	b->code_end = em_rx(&t->e);
 	sv->nr_blocks++;
