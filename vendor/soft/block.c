@@ -224,6 +224,7 @@ void soft_drop_all_code(struct soft_vcpu *sv)
 	host_memset(sv->cpages, 0, sizeof(sv->cpages));
 	sv->nr_blocks = sv->nr_cpages = sv->nr_map = 0;
 	sv->cb.used = sv->cb.start;
+	sv->cb.cold_used = sv->cb.cold_start;
 	soft_flush_all(sv);
 }
 
@@ -323,6 +324,22 @@ struct block *soft_block_of_host_pc(struct soft_vcpu *sv, u64 pc)
 	if (lo < sv->nr_blocks && pc >= (u64)sv->block_pool[lo].code_jc)
 		return &sv->block_pool[lo];
 	return NULL;
+}
+
+struct block *soft_block_of_cold_pc(struct soft_vcpu *sv, u64 pc)
+{
+	u32 lo = 0, hi = sv->nr_blocks - 1;
+
+	/* these are in the same order */
+	while (lo < hi) {
+		u32 mid = (lo + hi + 1) / 2;
+
+		if ((u64)sv->block_pool[mid].cold <= pc)
+			lo = mid;
+		else
+			hi = mid - 1;
+	}
+	return &sv->block_pool[lo];
 }
 
 u64 soft_guest_rip(struct soft_vcpu *sv, struct block *b, u64 pc)

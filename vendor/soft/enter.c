@@ -65,6 +65,19 @@ static void __attribute__((used, noinline)) enter_code(void)
 	"	mov %c[r12](%%rsp), %%r12\n"
 	"	jmp *%c[scratch0](%%rsp)\n"
 
+	/* slow paths call these; where from says the rest */
+	".balign 16\n"
+	".globl soft_link_thunk\n.hidden soft_link_thunk\n"
+	"soft_link_thunk:\n"
+	"	popq %c[scratch1](%%rsp)\n"
+	"	mov %[sx_link], %%ecx\n"
+	"	jmp soft_exit_common\n"
+	".globl soft_kick_thunk\n.hidden soft_kick_thunk\n"
+	"soft_kick_thunk:\n"
+	"	popq %c[scratch1](%%rsp)\n"
+	"	mov %[sx_kick], %%ecx\n"
+	"	jmp soft_exit_common\n"
+
 	/* ecx = enum soft_exit; everything else is guest state */
 	".balign 64\n"
 	".globl soft_exit_common\n.hidden soft_exit_common\n"
@@ -112,6 +125,7 @@ static void __attribute__((used, noinline)) enter_code(void)
 	   [scratch1] "i"(offsetof(struct soft_vcpu, scratch[1])),
 	   [flags] "i"(offsetof(struct soft_vcpu, saved_flags)),
 	   [exit_arg] "i"(offsetof(struct soft_vcpu, exit_arg)),
+	   [sx_link] "i"(SX_LINK), [sx_kick] "i"(SX_KICK),
 	   [rip] "i"(offsetof(struct soft_vcpu, st.rip)),
 	   [rax] "i"(G(RAX)), [rcx] "i"(G(RCX)), [rdx] "i"(G(RDX)), [rbx] "i"(G(RBX)), [rsp] "i"(G(RSP)),
 	   [rbp] "i"(G(RBP)), [rsi] "i"(G(RSI)), [rdi] "i"(G(RDI)), [r8] "i"(G(R8)), [r9] "i"(G(R9)),

@@ -419,7 +419,7 @@ stack_entry:
 	return 0;
 }
 
-u64 soft_tlb_miss(struct soft_vcpu *sv, u64 va, u32 info)
+static u64 tlb_miss(struct soft_vcpu *sv, u64 va, u32 info)
 {
 	u32 len = info & TLBI_LEN, x;
 	bool write = info & TLBI_WRITE, stack = info & TLBI_STACK;
@@ -459,6 +459,32 @@ u64 soft_tlb_miss(struct soft_vcpu *sv, u64 va, u32 info)
 		sv->saved_flags = sv->scratch[2];
 	sv->exit_arg = x;
 	return 0;
+}
+
+/* st->rip is not in memory while a block runs: where it was is found when something goes wrong. */
+void soft_miss_rip(struct soft_vcpu *sv)
+{
+	struct block *b;
+
+	if (!sv->miss_pc)
+		return;
+	b = soft_block_of_cold_pc(sv, sv->miss_pc);
+	sv->st.rip = sv->page_va + b->offset + b->map[FIELD_GET(TLBI_INSN, sv->miss_info)].guest;
+	sv->miss_pc = 0;
+}
+
+u64 soft_tlb_miss(struct soft_vcpu *sv, u64 va, u32 info)
+{
+	u64 host;
+
+	/* for soft_recover(), should a page table's memory turn out to be missing */
+	sv->miss_pc = sv->scratch[1] - 1;	/* in the call */
+	sv->miss_info = info;
+	host = tlb_miss(sv, va, info);
+	if (unlikely(!host))
+		soft_miss_rip(sv);
+	sv->miss_pc = 0;
+	return host;
 }
 
 void *soft_access(struct soft_vcpu *sv, u64 va, u32 len, bool write, int *why)

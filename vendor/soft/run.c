@@ -149,6 +149,8 @@ static bool window_open(const struct soft_vcpu *sv)
 	return sv->want_intr_window && (st->rflags & X86_FLAG_IF) && !st->shadow_sti && !st->shadow_movss;
 }
 
+#define CALL_LEN	5
+
 static void rip_to_linear(struct soft_vcpu *sv)
 {
 	sv->st.rip = (sv->st.rip + sv->cs_base) & sv->rip_mask;
@@ -159,6 +161,23 @@ static void rip_to_offset(struct soft_vcpu *sv)
 {
 	sv->st.rip = (sv->st.rip - sv->cs_base) & sv->rip_mask;
 	sv->rip_linear = false;
+}
+
+/* Where the guest was when a slow path of some block called out: st->rip, and the link if it was a link's. */
+static struct link *locate_call(struct soft_vcpu *sv, bool is_link)
+{
+	u64 pc = sv->scratch[1] - 1;		/* in the call */
+	struct block *b = soft_block_of_cold_pc(sv, pc);
+	struct link *l = b->link;
+
+	if (!is_link) {
+		sv->st.rip = sv->page_va + b->offset;
+		return NULL;
+	}
+	if (pc - (u64)l->stub >= CALL_LEN)
+		l++;
+	sv->st.rip = sv->page_va + l->off;
+	return l;
 }
 
 static u32 run(struct soft_vcpu *sv)
@@ -224,11 +243,12 @@ enter:
 		flags_split(sv);
 		rip_to_linear(sv);
 		x = soft_enter_code(sv, code);
+		if (x == SX_LINK || x == SX_KICK)
+			link = locate_call(sv, x == SX_LINK);
 		rip_to_offset(sv);
 		flags_merge(sv);
 		switch (x) {
 		case SX_LINK:
-			link = (struct link *)sv->exit_arg64;
 			break;
 		case SX_JUMP:
 			sv->stat_jump_miss++;
@@ -283,6 +303,7 @@ int soft_vcpu_enter(struct vcpu *vcpu)
 	if (unlikely(__builtin_setjmp(sv->recover))) {
 		/* everything live was written to *sv before: nothing of this frame is trusted but vcpu's vendor data */
 		flags_merge(sv);
+		soft_miss_rip(sv);
 		if (sv->rip_linear)
 			rip_to_offset(sv);
 		sv->vcpu->exit.reason = EXIT_MEM_ERROR;

@@ -130,6 +130,7 @@ struct link {
 	struct block *from;
 	u8 *site;		/* the jump's rel32, executable address */
 	u8 *stub;		/* executable address of its exit stub */
+	s32 off;		/* target, from the page's start */
 };
 
 #define BLOCK_MAX_INSNS	48
@@ -146,6 +147,7 @@ struct block {
 	u8 *code_poll;			/* entry for backward jumps: looks at the kick flag first */
 	u8 *code;			/* entry for forward jumps from the same page */
 	u8 *code_end;
+	u8 *cold;			/* its slow paths, which stand elsewhere */
 	u16 bytes;			/* guest bytes it was made from */
 	u16 nr_insns;
 	gfn_t gfn2;			/* page of the second part of its only instruction, if that crosses; else ~0 */
@@ -179,7 +181,10 @@ struct cpage {
 struct codebuf {
 	u8 *rw, *rx;
 	size_t size, used;
-	u8 *stub_exit, *stub_tlb, *stub_jump_miss;	/* shared stubs at its start, executable addresses */
+	/* The last part is for slow paths, so that what runs stands close together. */
+	size_t cold_start, cold_used;
+	/* shared stubs at its start, executable addresses */
+	u8 *stub_exit, *stub_tlb, *stub_jump_miss, *stub_link, *stub_kick;
 	size_t start;				/* where blocks begin */
 };
 
@@ -195,9 +200,9 @@ struct seg_view {
 };
 
 enum soft_exit {
-	SX_LINK = 1,	/* a link's stub: arg = struct link *, target in st->rip */
+	SX_LINK = 1,	/* a link's stub, which is known by where it called from */
 	SX_JUMP,	/* jump cache missed: target in st->rip */
-	SX_KICK,	/* the poll saw the flag */
+	SX_KICK,	/* the poll saw the flag; of the block whose slow path called */
 	SX_EMULATE,	/* the emulator must do the instruction at st->rip */
 	SX_SYSTEM,	/* a system instruction: op and length in arg */
 	SX_FAULT,	/* sv->fault is to be delivered at st->rip */
@@ -237,6 +242,8 @@ struct soft_vcpu {
 	u64 thread;			/* who is inside load/put: its thread pointer */
 	/* where C code goes on when a slot's host memory turns out to be missing; armed inside enter() */
 	void *recover[5];
+	u64 miss_pc;			/* inside soft_tlb_miss(): the slow path that called, and its TLBI_* */
+	u32 miss_info;
 	bool armed;
 	bool mode_dirty;
 	bool global_low;		/* a global page below the kernel's half was seen */
@@ -307,7 +314,7 @@ static inline struct soft_vcpu *soft_of(struct vcpu *v)
 /* ---- enter.S ---- */
 /* Run translated code until an exit; returns enum soft_exit. */
 u32 soft_enter_code(struct soft_vcpu *sv, const u8 *code);
-extern const u8 soft_exit_common[], soft_tlb_thunk[];
+extern const u8 soft_exit_common[], soft_tlb_thunk[], soft_link_thunk[], soft_kick_thunk[];
 
 /* ---- mmu.c ---- */
 void soft_space_select(struct soft_vcpu *sv);
@@ -326,10 +333,13 @@ void soft_flush_page(struct soft_vcpu *sv, gva_t va, bool every_pcid);
 /* Fill the TLB for va, or decide what else becomes of an access of len bytes. Called from enter.S:
  * returns the host address, or 0 with an exit recorded in sv->exit_code. */
 u64 soft_tlb_miss(struct soft_vcpu *sv, u64 va, u32 info);
+/* If soft_tlb_miss() was left half-way: set st->rip (linear) to its instruction. */
+void soft_miss_rip(struct soft_vcpu *sv);
 #define TLBI_LEN	0xffff
 #define TLBI_WRITE	0x10000
 #define TLBI_STACK	0x20000	/* fill the stack entry; #SS for non-canonical */
 #define TLBI_ALIGNED	0x80000	/* #GP(0) for a misaligned address, before any page fault */
+#define TLBI_INSN	0x3f000000	/* which instruction of the block */
 #define TLBI_FLAGS_T2	0x40000	/* the guest's arithmetic flags are in scratch[2], not in the host's */
 /* Host pointer for one access inside a page, for C code of the vendor: NULL if it is not plain memory or faults
  * (*fault then tells: 0 go to the emulator, 1 sv->fault set). */
@@ -348,6 +358,8 @@ void soft_drop_all_code(struct soft_vcpu *sv);
 void soft_link(struct soft_vcpu *sv, struct link *l, struct block *to);
 struct cpage *soft_cpage(struct soft_vcpu *sv, gfn_t gfn, bool create);
 struct block *soft_block_of_host_pc(struct soft_vcpu *sv, u64 pc);
+/* The block whose slow paths pc is in; pc is in one. */
+struct block *soft_block_of_cold_pc(struct soft_vcpu *sv, u64 pc);
 u64 soft_guest_rip(struct soft_vcpu *sv, struct block *b, u64 pc);
 /* The only instruction of b ends in page p. */
 void soft_block_join(struct block *b, struct cpage *p);

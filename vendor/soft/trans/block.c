@@ -6,6 +6,8 @@
  */
 #include "trans.h"
 
+#define BLOCK_ROOM	32768	/* more than a block, or its slow paths, can take */
+
 /* What the mode allows; anything else is left to the emulator, which raises #UD or #NM as it should. */
 static bool family_ok(const struct trans *t, const struct insn *in)
 {
@@ -151,7 +153,7 @@ static void emit_entries(struct trans *t)
 {
 	struct emitter *e = &t->e;
 	struct block *b = t->b;
-	struct cold c = { .kind = COLD_KICK, .off = b->offset };
+	struct cold c = { .kind = COLD_KICK };
 	u8 *ok;
 
 	b->code_jc = em_rx(e);
@@ -182,8 +184,12 @@ static void map_point(struct trans *t)
 
 static void emit_cold(struct trans *t)
 {
-	struct emitter *e = &t->e;
+	struct codebuf *cb = &t->sv->cb;
+	struct emitter hot = t->e, *e = &t->e;
 
+	*e = (struct emitter){ .p = cb->rw + cb->cold_used, .end = cb->rw + cb->cold_used + BLOCK_ROOM,
+			       .rx_delta = cb->rx - cb->rw, .overflow = hot.overflow };
+	t->b->cold = em_rx(e);
 	for (u32 i = 0; i < t->nr_cold; i++) {
 		const struct cold *c = &t->cold[i];
 
@@ -194,10 +200,7 @@ static void emit_cold(struct trans *t)
 				em_alu_rm(e, 8, 0x33, T1, c->tag);
 			if (c->info & TLBI_FLAGS_T2)
 				em_mov_mr(e, 8, SV(scratch[2]), T2);
-			/* the instruction's address, for a fault; T0 is free now */
-			trans_page_off(t, T0, c->off);
-			em_mov_mr(e, 8, SV(st.rip), T0);
-			em_mov_ri(e, H_RCX, c->info);
+			em_mov_ri(e, H_RCX, c->info | FIELD_PREP(TLBI_INSN, c->insn));
 			em_patch32(e, em_call32(e), t->sv->cb.stub_tlb);
 			if (c->keep_t2)
 				em_mov_rr(e, 8, T2, T0);
@@ -207,25 +210,24 @@ static void emit_cold(struct trans *t)
 			struct link *l = &t->b->link[c->arg];
 
 			l->stub = em_rx(e);
-			trans_page_off(t, T1, c->off);
-			em_mov_mr(e, 8, SV(st.rip), T1);
-			em_mov_ri(e, H_RCX, (u64)l);
-			em_mov_mr(e, 8, SV(exit_arg64), H_RCX);
-			em_mov_ri(e, H_RCX, SX_LINK);
-			em_patch32(e, em_jmp32(e), t->sv->cb.stub_exit);
+			l->off = c->off;
+			em_patch32(e, em_call32(e), cb->stub_link);
 			break;
 		}
 		case COLD_JUMP_OFF:
 			trans_goto_far(t, c->off, c->arg, c->from);
 			break;
 		case COLD_KICK:
-			trans_exit(t, SX_KICK, 0, c->off);
+			em_patch32(e, em_call32(e), cb->stub_kick);
 			break;
 		case COLD_EXIT:
 			trans_exit(t, c->info, c->arg, c->off);
 			break;
 		}
 	}
+	hot.overflow |= e->overflow;
+	cb->cold_used = e->p - cb->rw;
+	*e = hot;
 }
 
 static void emit_insns(struct trans *t, const u8 *page)
@@ -271,27 +273,33 @@ static void emit_insns(struct trans *t, const u8 *page)
 		trans_goto_off(t, t->off, 0);
 }
 
+/* jmp *0(%rip) to the library's code, which may be too far away for a 32-bit displacement */
+static u8 *far_jump(struct emitter *e, const u8 *target)
+{
+	u8 *at = em_rx(e);
+
+	em_u8(e, 0xff);
+	em_u8(e, 0x25);
+	em_u32(e, 0);
+	em_u64(e, (u64)target);
+	return at;
+}
+
 static void emit_common_stubs(struct soft_vcpu *sv)
 {
 	struct codebuf *cb = &sv->cb;
 	struct emitter e = { .p = cb->rw, .end = cb->rw + cb->size, .rx_delta = cb->rx - cb->rw };
 
-	/* jmp *0(%rip) to the library's code, which may be too far away for a 32-bit displacement */
-	cb->stub_exit = em_rx(&e);
-	em_u8(&e, 0xff);
-	em_u8(&e, 0x25);
-	em_u32(&e, 0);
-	em_u64(&e, (u64)soft_exit_common);
-	cb->stub_tlb = em_rx(&e);
-	em_u8(&e, 0xff);
-	em_u8(&e, 0x25);
-	em_u32(&e, 0);
-	em_u64(&e, (u64)soft_tlb_thunk);
+	cb->stub_exit = far_jump(&e, soft_exit_common);
+	cb->stub_tlb = far_jump(&e, soft_tlb_thunk);
+	cb->stub_link = far_jump(&e, soft_link_thunk);
+	cb->stub_kick = far_jump(&e, soft_kick_thunk);
 	cb->stub_jump_miss = em_rx(&e);
 	em_mov_mr(&e, 8, SV(st.rip), T1);
 	em_mov_ri(&e, H_RCX, SX_JUMP);
 	em_patch32(&e, em_jmp32(&e), cb->stub_exit);
 	cb->start = cb->used = (e.p - cb->rw + 63) & ~63UL;
+	cb->cold_start = cb->cold_used = cb->size / 4 * 3;
 }
 
 const unsigned long soft_trans_size = sizeof(struct trans);
@@ -308,7 +316,7 @@ struct block *soft_translate(struct soft_vcpu *sv, struct cpage *p, u64 va, u16 
 
 	if (!cb->start)
 		emit_common_stubs(sv);
-	if (cb->size - cb->used < 65536 || sv->nr_blocks == sv->max_blocks ||
+	if (cb->cold_start - cb->used < BLOCK_ROOM || cb->size - cb->cold_used < BLOCK_ROOM || sv->nr_blocks == sv->max_blocks ||
 	    sv->max_map - sv->nr_map <= BLOCK_MAX_INSNS) {
 		*why = SOFT_FULL;
 		return NULL;
@@ -350,7 +358,7 @@ struct block *soft_translate(struct soft_vcpu *sv, struct cpage *p, u64 va, u16 
 	b->map = sv->map_pool + sv->nr_map;
 	t->b = b;
 	t->off = off;
-	t->e = (struct emitter){ .p = cb->rw + cb->used, .end = cb->rw + cb->used + 65536,
+	t->e = (struct emitter){ .p = cb->rw + cb->used, .end = cb->rw + cb->used + BLOCK_ROOM,
 				 .rx_delta = cb->rx - cb->rw };
 	{
 		s64 end = off;
