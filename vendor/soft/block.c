@@ -159,8 +159,6 @@ void soft_block_join(struct block *b, struct cpage *p)
  */
 void soft_cpage_refresh(struct soft_vcpu *sv, struct cpage *p, const u8 *host)
 {
-	u64 check[2];
-
 	p->host = host;
 	/* blocks made since the last look were made from what stood there then */
 	if (p->checked_at == sv->fetch_epoch)
@@ -168,15 +166,22 @@ void soft_cpage_refresh(struct soft_vcpu *sv, struct cpage *p, const u8 *host)
 	p->checked_at = sv->fetch_epoch;
 	if (!p->blocks && !p->joined)
 		return;
-	page_check(host, p->lines, check);
+	soft_cpage_compare(sv, p, host);
+}
+
+void soft_cpage_compare(struct soft_vcpu *sv, struct cpage *p, const u8 *bytes)
+{
+	u64 check[2];
+
+	page_check(bytes, p->lines, check);
 	if (p->checked && check[0] == p->check[0] && check[1] == p->check[1])
 		return;
 	for (struct block *b = p->blocks, *next; b; b = next) {
 		next = b->page_next;
-		if (b->sum != sum_bytes(b->bytes, host + b->offset, bytes_here(b)))
+		if (b->sum != sum_bytes(b->bytes, bytes + b->offset, bytes_here(b)))
 			soft_block_kill(sv, b);
 	}
-	check_joined(sv, p, host);
+	check_joined(sv, p, bytes);
 	p->check[0] = check[0];
 	p->check[1] = check[1];
 	p->checked = true;

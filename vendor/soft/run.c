@@ -299,6 +299,8 @@ int soft_vcpu_enter(struct vcpu *vcpu)
 
 	if (unlikely(host_load_acquire(&sv->revoke_seq) != sv->revoke_done))
 		soft_handle_revokes(sv);
+	if (unlikely(host_load_relaxed(&sv->recheck) != RECHECK_RUNNING))
+		soft_recheck(sv);
 	vcpu->exit.decoded = false;
 	if (unlikely(__builtin_setjmp(sv->recover))) {
 		/* everything live was written to *sv before: nothing of this frame is trusted but vcpu's vendor data */

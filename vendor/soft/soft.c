@@ -28,6 +28,7 @@ static int soft_vm_init(struct vm *vm)
 		return -ENOMEM;
 	}
 	vm->vendor_data = svm;
+	soft_recheck_init(svm, vm);
 	ret = soft_fault_init();
 	if (ret) {
 		host_pages_free(svm->chunk, svm->nr_chunks * sizeof(*svm->chunk) / HV_PAGE_SIZE);
@@ -55,7 +56,9 @@ static void soft_vcpu_destroy(struct vcpu *vcpu)
 
 	if (!sv)
 		return;
+	soft_recheck_stop(vcpu->vm->vendor_data);
 	soft_fault_del(sv);
+	host_pages_free(sv->recheck_copy, 1);
 	codebuf_destroy(&sv->cb);
 	codebuf_destroy(&sv->vec);
 	host_pages_free(sv->spaces[0], NR_SPACES * PAGES(sizeof(struct space)));
@@ -132,7 +135,8 @@ static int soft_vcpu_create(struct vcpu *vcpu)
 	sv->cpage_pool = host_pages_alloc(PAGES(MAX_CPAGES * sizeof(struct cpage)));
 	sv->map_pool = host_pages_alloc(PAGES(MAX_MAP * sizeof(struct insn_map)));
 	sv->trans = host_pages_alloc(PAGES(soft_trans_size));
-	if (!sv->block_pool || !sv->cpage_pool || !sv->map_pool || !sv->trans)
+	sv->recheck_copy = host_pages_alloc(1);
+	if (!sv->block_pool || !sv->cpage_pool || !sv->map_pool || !sv->trans || !sv->recheck_copy)
 		goto err;
 	ret = codebuf_init(&sv->cb, CODE_SIZE);
 	if (ret)

@@ -210,6 +210,13 @@ enum soft_exit {
 	SX_STRING,	/* a string instruction: like SX_SYSTEM */
 };
 
+/* Set by the timer and the vCPU in turn; anything but RUNNING makes enter() look closer. */
+enum recheck {
+	RECHECK_IDLE,		/* has not run yet */
+	RECHECK_RUNNING,	/* has run since the timer last looked */
+	RECHECK_DUE,		/* pages are to be compared before guest code runs */
+};
+
 #define SOFT_STACK_PAGES 64
 #define REVOKE_SLOTS	16
 
@@ -283,6 +290,10 @@ struct soft_vcpu {
 	u64 vec_gpr[X86_NR_GPR];
 	u64 vec_flags;
 	u8 bounce[1024] __aligned(64);
+	/* recheck.c: is it time to compare translated code with memory? */
+	u32 recheck;			/* enum recheck; atomic */
+	u32 recheck_at;			/* index in cpage_pool of the next page */
+	u8 *recheck_copy;		/* a page */
 	u64 stat_tlb_fill, stat_blocks, stat_jump_miss, stat_system, stat_smc, stat_flush;
 };
 
@@ -295,6 +306,9 @@ struct page_state {
 struct soft_vm {
 	struct page_state **chunk;	/* by gfn / PSTATE_CHUNK; published once, never freed before the VM */
 	u64 nr_chunks;
+	struct vm *vm;
+	struct host_timer recheck_timer;
+	bool recheck_on;		/* the timer is armed, or its function about to arm it; atomic */
 };
 
 /* Names the calling thread: the thread pointer, which the ABI keeps at %fs:0. */
@@ -364,6 +378,14 @@ u64 soft_guest_rip(struct soft_vcpu *sv, struct block *b, u64 pc);
 /* The only instruction of b ends in page p. */
 void soft_block_join(struct block *b, struct cpage *p);
 void soft_cpage_refresh(struct soft_vcpu *sv, struct cpage *p, const u8 *host);
+/* Compare a page's bytes with what its blocks were made from, and drop those that differ. */
+void soft_cpage_compare(struct soft_vcpu *sv, struct cpage *p, const u8 *bytes);
+
+/* ---- recheck.c ---- */
+void soft_recheck_init(struct soft_vm *svm, struct vm *vm);
+void soft_recheck_stop(struct soft_vm *svm);
+/* Before guest code runs, when sv->recheck says so. */
+void soft_recheck(struct soft_vcpu *sv);
 
 /* ---- smc.c ---- */
 struct page_state *soft_page_state(struct vm *vm, gfn_t gfn);
