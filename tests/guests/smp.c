@@ -3,41 +3,10 @@
  * smp.c - three vCPUs: INIT and start-up IPIs, IPIs of every kind, locked instructions under contention, what the memory model
  * forbids, TLB shoot-down, code changed by another processor, one time for all. SDM 3A 8.1 to 8.4, 10.6; APM 2 7.1 to 7.4.
  */
-#include "kit.h"
+#include "smp.h"
 
 #define CPUS	3
 #define ROUNDS	20000
-
-#define APIC	0xfee00000ul
-#define ICR_NMI		0x400
-#define ICR_INIT	0x500
-#define ICR_STARTUP	0x600
-#define ICR_LOGICAL	0x800
-#define ICR_ASSERT	0x4000
-#define ICR_SELF	0x40000
-#define ICR_ALL		0x80000
-#define ICR_OTHERS	0xc0000
-
-extern const u8 ap_start[], ap_end[], ap_cs[], ap_cr0[];
-void ap_main(u32 index);
-
-static void apic_wr(u32 reg, u32 v)
-{
-	*(volatile u32 *)(APIC + reg) = v;
-}
-
-static u32 apic_rd(u32 reg)
-{
-	return *(volatile u32 *)(APIC + reg);
-}
-
-static void ipi(u32 dest, u32 low)
-{
-	apic_wr(0x310, dest << 24);
-	apic_wr(0x300, low | ICR_ASSERT);
-	while (apic_rd(0x300) & 0x1000)
-		pause();
-}
 
 static unsigned int self_index(void)
 {
@@ -109,14 +78,8 @@ static bool soon(volatile unsigned int *p, unsigned int n)
 
 static bool start_up(void)
 {
-	memcpy((void *)0x8000, ap_start, ap_end - ap_start);
 	for (unsigned int i = 1; i < CPUS; i++) {
-		u64 until = rdtsc() + 20000000000ull;
-
-		ipi(i, ICR_INIT);
-		ipi(i, ICR_STARTUP | 8);
-		while (!up[i] && rdtsc() < until)
-			pause();
+		start_ap(i, &up[i]);
 		check("startup", up[i], 1);
 		if (!up[i])
 			return false;

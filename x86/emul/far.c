@@ -425,22 +425,31 @@ static int iret_real(struct emul *e, unsigned int size)
 {
 	u64 rip, sel, image, may = FLAGS_ANY_CPL | X86_FLAG_IF | X86_FLAG_RF;
 	struct x86_seg cs = e->st->seg[X86_CS];
+	bool virtual = false;
 	int r;
 
-	if (e->rflags & X86_FLAG_VM) {
-		if ((e->rflags & X86_FLAG_IOPL) != X86_FLAG_IOPL)
-			return emul_gp(e, 0);
-	} else {
+	if (!(e->rflags & X86_FLAG_VM)) {
 		may |= X86_FLAG_IOPL;
+	} else if ((e->rflags & X86_FLAG_IOPL) != X86_FLAG_IOPL) {
+		if (!(e->st->cr4 & CR4_VME) || size != 2)
+			return emul_gp(e, 0);
+		virtual = true;
+		may &= ~X86_FLAG_IF;
 	}
 	r = pop_frame(e, size, &rip, &sel, &image);
 	if (r)
 		return r;
+	/* VIF in the place of IF, as POPF does it. APM 3, IRET */
+	if (virtual && ((image & X86_FLAG_TF) || ((image & X86_FLAG_IF) && (e->rflags & X86_FLAG_VIP))))
+		return emul_gp(e, 0);
 	emul_seg_real(e, &cs, X86_CS, (u16)sel);
 	if (rip > cs.limit)
 		return emul_gp(e, 0);
 	e->rip = rip;
 	emul_load_flags(e, image, size, may);
+	if (virtual)
+		e->rflags = image & X86_FLAG_IF ? e->rflags | X86_FLAG_VIF
+						: e->rflags & ~X86_FLAG_VIF;
 	emul_set_cs(e, &cs, e->st->cpl);
 	return 0;
 }

@@ -40,14 +40,17 @@ int emul_op_pushf(struct emul *e)
 int emul_op_popf(struct emul *e)
 {
 	unsigned int cpl = e->st->cpl;
-	bool v86 = x86_v8086(e->st);
+	bool v86 = x86_v8086(e->st), sensitive = v86 && iopl(e) < 3;
 	u64 image, may = FLAGS_ANY_CPL;
-	int r = emul_pop(e, &image, e->insn.opsize);
+	int r;
 
+	if (sensitive && (!virtual_if(e) || e->insn.opsize != 2))
+		return emul_gp(e, 0);
+	r = emul_pop(e, &image, e->insn.opsize);
 	if (r)
 		return r;
-	if (v86 && iopl(e) < 3) {
-		if (!virtual_if(e) || e->insn.opsize != 2 || (image & X86_FLAG_TF) ||
+	if (sensitive) {
+		if ((image & X86_FLAG_TF) ||
 		    ((image & X86_FLAG_IF) && (e->rflags & X86_FLAG_VIP)))
 			return emul_gp(e, 0);
 		emul_load_flags(e, image, 2, may);

@@ -16,6 +16,7 @@
 #define   COMMAND_LOG_STOP	4
 #define   COMMAND_IRQ		5		/* KVM_IRQ_LINE: line in ARG bits 7:0, level in bit 8 */
 #define   COMMAND_SKIP		6		/* the rest cannot run here; name at physical address ARG */
+#define   COMMAND_XCR0		7		/* KVM_SET_XCRS: XCR0 = ARG, for a processor that loses XSETBV */
 
 /* A device that answers a read with bytes 0x10, 0x11, ... by the low address bits and logs what is done to it. */
 #define PORT_DEVICE		0x5f0		/* 16 ports */

@@ -300,6 +300,21 @@ kit_iret_at:
 	.global kit_iret_at
 kit_iret_at:
 	iretl
+
+	/* kit_iret_v86(frame): ip, cs, flags, sp, ss, es, ds, fs, gs, then ax */
+	.global	kit_iret_v86, kit_iret_v86_at
+kit_iret_v86:
+	movl	4(%esp), %eax
+	save_callee
+	movl	%esp, resume_sp
+	.set	i, 32
+	.rept	9
+	pushl	i(%eax)
+	.set	i, i - 4
+	.endr
+	movl	36(%eax), %eax
+kit_iret_v86_at:
+	iretl
 #endif
 
 user_end:

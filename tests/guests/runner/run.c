@@ -155,8 +155,10 @@ static void ask_nmi(struct cpu *c)
 	pthread_kill(c->thread, SIGUSR1);
 }
 
-static void do_command(struct machine *m, uint32_t val)
+static void do_command(struct cpu *c, uint32_t val)
 {
+	struct machine *m = c->m;
+	struct kvm_xcrs xcrs = { 0 };
 	struct kvm_irq_level irq;
 	uint32_t arg = val >> 8;
 
@@ -184,6 +186,11 @@ static void do_command(struct machine *m, uint32_t val)
 		irq.level = arg >> 8 & 1;
 		must(kvm_ioctl(m->fd, KVM_IRQ_LINE, &irq), "KVM_IRQ_LINE");
 		break;
+	case COMMAND_XCR0:
+		xcrs.nr_xcrs = 1;
+		xcrs.xcrs[0].value = arg;
+		must(kvm_ioctl(c->fd, KVM_SET_XCRS, &xcrs), "KVM_SET_XCRS");
+		break;
 	case COMMAND_SKIP:
 		printf("ok %u - %s: %s # SKIP this processor does not have it\n", ++cases, m->g->name, guest_string(m, arg));
 		break;
@@ -207,8 +214,9 @@ static void device_access(struct machine *m, uint32_t addr, void *data, unsigned
 	}
 }
 
-static void port_access(struct machine *m, struct kvm_run *run)
+static void port_access(struct cpu *c, struct kvm_run *run)
 {
+	struct machine *m = c->m;
 	unsigned char *data = (unsigned char *)run + run->io.data_offset;
 	bool write = run->io.direction == KVM_EXIT_IO_OUT;
 	unsigned int size = run->io.size;
@@ -221,7 +229,7 @@ static void port_access(struct machine *m, struct kvm_run *run)
 		if (write && size == 4 && run->io.port == PORT_RECORD)
 			record(m, val);
 		else if (write && size == 4 && run->io.port == PORT_COMMAND)
-			do_command(m, val);
+			do_command(c, val);
 		else if (run->io.port >= PORT_DEVICE && run->io.port < PORT_DEVICE + 16)
 			device_access(m, run->io.port, data, size, write);
 		else if (!write)
@@ -243,7 +251,7 @@ static void cpu_exit(struct machine *m, struct cpu *c)
 	}
 	switch (run->exit_reason) {
 	case KVM_EXIT_IO:
-		port_access(m, run);
+		port_access(c, run);
 		break;
 	case KVM_EXIT_MMIO:
 		if (run->mmio.phys_addr >= MMIO_DEVICE && run->mmio.phys_addr < MMIO_DEVICE + 0x10000)
