@@ -219,6 +219,7 @@ static bool drain(struct t_cpu *c)
 static void *write_all(void *arg)
 {
 	struct writer *w = arg;
+	bool in_order;
 
 	for (;;) {
 		if (t_run(&w->cpu))
@@ -230,7 +231,10 @@ static void *write_all(void *arg)
 		/* the ring was full */
 		if (w->cpu.run->exit_reason != KVM_EXIT_MMIO || w->cpu.run->mmio.phys_addr != w->addr)
 			return "exit";
-		if (*(uint16_t *)w->cpu.run->mmio.data <= w->last)
+		pthread_mutex_lock(&drain_lock);
+		in_order = *(uint16_t *)w->cpu.run->mmio.data > w->last;
+		pthread_mutex_unlock(&drain_lock);
+		if (!in_order)
 			return "order";
 		w->exits++;
 	}

@@ -16,7 +16,7 @@ static void refused(void **state)
 	t_fails(EINVAL, t_slot(&vm, 1, 0, AT + 0x800, 0x1000, mem));
 	t_fails(EINVAL, t_slot(&vm, 1, 0, AT, 0x1800, mem));
 	t_fails(EINVAL, t_slot(&vm, 1, 0, AT, 0x1000, mem + 8));
-	t_fails(EINVAL, t_slot(&vm, 1, 1 << 31, AT, 0x1000, mem));
+	t_fails(EINVAL, t_slot(&vm, 1, 1U << 31, AT, 0x1000, mem));
 	t_fails(EINVAL, t_slot(&vm, (uint32_t)slots, 0, AT, 0x1000, mem));
 	t_fails(EINVAL, t_slot(&vm, 7 << 16 | 1, 0, AT, 0x1000, mem));	/* address space */
 	t_fails(EINVAL, t_slot(&vm, 1, 0, 0xfffffffffffff000UL, 0x2000, mem));

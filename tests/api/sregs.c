@@ -97,6 +97,7 @@ static void guest_sees_them(void **state)
 {
 	struct kvm_sregs s;
 	struct kvm_regs r;
+	uint64_t base;
 
 	T_LOAD(&vm, T_CODE, show);
 	t_cpu_long(&vm, &cpu, T_CODE);
@@ -119,8 +120,10 @@ static void guest_sees_them(void **state)
 	assert_int_equal(r.rsi, 3);
 	assert_int_equal(r.rdi, 0x5566);
 	assert_int_equal(*(uint16_t *)(vm.mem + 0x9000), 0x7f);
-	assert_int_equal(*(uint64_t *)(vm.mem + 0x9002), 0x5000);
-	assert_int_equal(*(uint64_t *)(vm.mem + 0x9012), 0x6000);
+	memcpy(&base, vm.mem + 0x9002, sizeof(base));
+	assert_int_equal(base, 0x5000);
+	memcpy(&base, vm.mem + 0x9012, sizeof(base));
+	assert_int_equal(base, 0x6000);
 	assert_int_equal(cpu.run->cr8, 3);
 	assert_int_equal(cpu.run->apic_base, s.apic_base);
 }

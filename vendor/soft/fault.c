@@ -65,7 +65,7 @@ static struct soft_vcpu *in_slot_access(u64 addr)
 		struct soft_vcpu *sv = host_load_acquire(&regions[i]);
 		const struct memslots *slots;
 
-		if (!sv || sv->thread != self || !sv->armed)
+		if (!sv || host_load_relaxed(&sv->thread) != self || !sv->armed)
 			continue;
 		/* inside enter(): the vCPU is in a read section */
 		slots = host_load_acquire(&sv->vcpu->vm->memslots[0]);

@@ -162,7 +162,7 @@ static void soft_load(struct vcpu *vcpu)
 	__asm__ volatile("rdgsbase %0" : "=r"(sv->host_gs));
 	if (sv->space)
 		__asm__ volatile("wrgsbase %0" :: "r"(sv->space));
-	sv->thread = soft_thread();
+	host_store_relaxed(&sv->thread, soft_thread());
 	sv->vec_away = 1;
 	if (unlikely(sv->refetch)) {
 		sv->refetch = false;
@@ -184,7 +184,7 @@ static void soft_put(struct vcpu *vcpu)
 {
 	struct soft_vcpu *sv = soft_of(vcpu);
 
-	sv->thread = 0;
+	host_store_relaxed(&sv->thread, 0UL);
 	__asm__ volatile("wrgsbase %0" :: "r"(sv->host_gs));
 	if (sv->vec_away)
 		return;
