@@ -5,15 +5,18 @@
  * An edge irqfd pulses the line. A resampling one (KVM_IRQFD_FLAG_RESAMPLE) raises it; the EOI lets
  * the controllers lower it (they do that themselves, irqchip.h) and we signal the second eventfd,
  * so that the device may raise it again.
+ *
+ * An irqfd lives until it is taken away, or the last reference on its eventfd is: it has none
+ * itself.
  */
 #include "ioctl.h"
 
 struct irqfd {
 	struct irqfd *next;		/* vm->priv->irqfds, under irq_lock */
 	struct irqfd *next_resampler;	/* vm->priv->resamplers, under resample_lock */
-	struct irqchip *chip;
+	struct vm *vm;
 	u32 gsi;
-	struct host_eventfd *event, *resample;	/* resample NULL: edge */
+	struct host_eventfd *resample;	/* NULL: edge */
 	struct host_eventfd_watch *watch;
 };
 
@@ -26,10 +29,10 @@ static void irqfd_fire(void *arg)
 	struct irqfd *f = arg;
 
 	if (f->resample) {
-		irqchip_set_gsi(f->chip, IRQ_SOURCE_RESAMPLE, f->gsi, 1);
+		irqchip_set_gsi(f->vm->irqchip, IRQ_SOURCE_RESAMPLE, f->gsi, 1);
 	} else {
-		irqchip_set_gsi(f->chip, IRQ_SOURCE_USER, f->gsi, 1);
-		irqchip_set_gsi(f->chip, IRQ_SOURCE_USER, f->gsi, 0);
+		irqchip_set_gsi(f->vm->irqchip, IRQ_SOURCE_USER, f->gsi, 1);
+		irqchip_set_gsi(f->vm->irqchip, IRQ_SOURCE_USER, f->gsi, 0);
 	}
 }
 
@@ -75,7 +78,19 @@ static void resampler_remove(struct vm_priv *p, struct irqfd *f)
 		;
 	host_spin_unlock(&p->resample_lock);
 	if (!other)
-		irqchip_set_gsi(f->chip, IRQ_SOURCE_RESAMPLE, f->gsi, 0);
+		irqchip_set_gsi(f->vm->irqchip, IRQ_SOURCE_RESAMPLE, f->gsi, 0);
+}
+
+/*
+ * On a host thread: nobody has the eventfd any more. The line is not held by it from now on; memory
+ * waits for irqfds_reap().
+ */
+static void irqfd_gone(void *arg)
+{
+	struct irqfd *f = arg;
+
+	if (f->resample)
+		resampler_remove(f->vm->priv, f);
 }
 
 /* Off every list already, or never on one. */
@@ -83,64 +98,7 @@ static void irqfd_free(struct irqfd *f)
 {
 	if (f->resample)
 		host_eventfd_put(f->resample);
-	if (f->event)
-		host_eventfd_put(f->event);
 	host_free(f);
-}
-
-/* irq_lock held. */
-static bool irqfd_present(const struct vm *vm, const struct host_eventfd *e)
-{
-	const struct irqfd *f;
-
-	for (f = vm->priv->irqfds; f; f = f->next)
-		if (host_eventfd_same(f->event, e))
-			return true;
-	return false;
-}
-
-static int irqfd_assign(struct vm *vm, const struct kvm_irqfd *a)
-{
-	struct vm_priv *p = vm->priv;
-	struct irqfd *f;
-	int ret;
-
-	f = host_zalloc(sizeof(*f));
-	if (!f)
-		return -ENOMEM;
-	f->chip = vm->irqchip;
-	f->gsi = a->gsi;
-	ret = host_eventfd_get(a->fd, &f->event);
-	if (ret)
-		goto err_free;
-	if (a->flags & KVM_IRQFD_FLAG_RESAMPLE) {
-		ret = host_eventfd_get(a->resamplefd, &f->resample);
-		if (ret)
-			goto err_free;
-	}
-	host_mutex_lock(&p->irq_lock);
-	ret = -EBUSY;
-	if (irqfd_present(vm, f->event))
-		goto err_unlock;
-	if (f->resample)
-		resampler_add(p, f);
-	/* a pending count fires at once */
-	ret = host_eventfd_watch(f->event, irqfd_fire, f, &f->watch);
-	if (ret)
-		goto err_resampler;
-	f->next = p->irqfds;
-	p->irqfds = f;
-	host_mutex_unlock(&p->irq_lock);
-	return 0;
-
-err_resampler:
-	if (f->resample)
-		resampler_remove(p, f);
-err_unlock:
-	host_mutex_unlock(&p->irq_lock);
-err_free:
-	irqfd_free(f);
-	return ret;
 }
 
 /* irq_lock held: take *at off the list and stop it. */
@@ -149,10 +107,93 @@ static void irqfd_remove(struct vm *vm, struct irqfd **at)
 	struct irqfd *f = *at;
 
 	*at = f->next;
+	vm->priv->nr_irqfds--;
 	host_eventfd_unwatch(f->watch);
 	if (f->resample)
 		resampler_remove(vm->priv, f);
 	irqfd_free(f);
+}
+
+/*
+ * irq_lock held. Free the irqfds whose eventfd is gone, whenever their number has doubled: to ask
+ * for each of them each time would make many of them slow.
+ */
+static void irqfds_reap(struct vm *vm)
+{
+	struct vm_priv *p = vm->priv;
+	struct irqfd **at;
+
+	if (p->nr_irqfds < p->reap_irqfds_at)
+		return;
+	for (at = &p->irqfds; *at;) {
+		if (host_eventfd_watch_ended((*at)->watch))
+			irqfd_remove(vm, at);
+		else
+			at = &(*at)->next;
+	}
+	p->reap_irqfds_at = 2 * p->nr_irqfds + 8;
+}
+
+/* irq_lock held. */
+static bool irqfd_present(const struct vm *vm, const struct host_eventfd *e)
+{
+	const struct irqfd *f;
+
+	for (f = vm->priv->irqfds; f; f = f->next)
+		if (host_eventfd_watches(f->watch, e))
+			return true;
+	return false;
+}
+
+static int irqfd_assign(struct vm *vm, const struct kvm_irqfd *a)
+{
+	struct host_eventfd *event = NULL;
+	struct vm_priv *p = vm->priv;
+	struct irqfd *f;
+	int ret;
+
+	f = host_zalloc(sizeof(*f));
+	if (!f)
+		return -ENOMEM;
+	f->vm = vm;
+	f->gsi = a->gsi;
+	ret = host_eventfd_get(a->fd, &event);
+	if (ret)
+		goto err_free;
+	if (a->flags & KVM_IRQFD_FLAG_RESAMPLE) {
+		ret = host_eventfd_get(a->resamplefd, &f->resample);
+		if (ret)
+			goto err_free;
+	}
+	host_mutex_lock(&p->irq_lock);
+	irqfds_reap(vm);
+	ret = -EBUSY;
+	if (irqfd_present(vm, event))
+		goto err_unlock;
+	if (f->resample)
+		resampler_add(p, f);
+	/* a pending count fires at once */
+	ret = host_eventfd_watch(event, irqfd_fire, irqfd_gone, f, &f->watch);
+	if (ret)
+		goto err_resampler;
+	f->next = p->irqfds;
+	p->irqfds = f;
+	p->nr_irqfds++;
+	host_mutex_unlock(&p->irq_lock);
+	/* the client's references decide how long it lives */
+	host_eventfd_put(event);
+	return 0;
+
+err_resampler:
+	if (f->resample)
+		resampler_remove(p, f);
+err_unlock:
+	host_mutex_unlock(&p->irq_lock);
+err_free:
+	if (event)
+		host_eventfd_put(event);
+	irqfd_free(f);
+	return ret;
 }
 
 /* What does not match anything is gone already: no error. */
@@ -167,7 +208,7 @@ static int irqfd_deassign(struct vm *vm, const struct kvm_irqfd *a)
 		return ret;
 	host_mutex_lock(&vm->priv->irq_lock);
 	for (at = &vm->priv->irqfds; *at;) {
-		if ((*at)->gsi == a->gsi && host_eventfd_same((*at)->event, e))
+		if ((*at)->gsi == a->gsi && host_eventfd_watches((*at)->watch, e))
 			irqfd_remove(vm, at);
 		else
 			at = &(*at)->next;

@@ -166,6 +166,7 @@ struct vm_priv {
 	struct host_spinlock resample_lock;	/* the list of resampling irqfds, for EOIs */
 	struct irqfd *resamplers;
 	struct irqfd *irqfds;
+	u32 nr_irqfds, reap_irqfds_at;	/* how many make it worth while to look for dead ones */
 	/* published: [0] PIO, [1] MMIO; sorted by address */
 	struct ioeventfd_bus *ioeventfds[2];
 	struct coalesced_zones *coalesced;	/* published */

@@ -188,12 +188,19 @@ int host_eventfd_get(int fd, struct host_eventfd **out);
 void host_eventfd_put(struct host_eventfd *e);
 bool host_eventfd_same(const struct host_eventfd *a, const struct host_eventfd *b);
 void host_eventfd_signal(struct host_eventfd *e);
-/* Call fn(arg) on a host thread each time the count becomes non-zero; the count is drained first.
- * fn must not sleep. A count pending now fires once. */
+/* Call fn(arg) on a host thread each time the count becomes non-zero; the count is drained first. A
+ * count pending now fires once. The watch holds no reference on the eventfd: it ends when the last
+ * one is dropped by whoever has them, and gone(arg) is called if the host notices before the next
+ * question below. fn and gone must not sleep. */
 struct host_eventfd_watch;
-int host_eventfd_watch(struct host_eventfd *e, void (*fn)(void *arg), void *arg,
-		       struct host_eventfd_watch **out);
-void host_eventfd_unwatch(struct host_eventfd_watch *w);	/* fn not running after return */
+int host_eventfd_watch(struct host_eventfd *e, void (*fn)(void *arg), void (*gone)(void *arg),
+		       void *arg, struct host_eventfd_watch **out);
+/* After return neither fn nor gone is running. */
+void host_eventfd_unwatch(struct host_eventfd_watch *w);
+/* Is it e that w watches? Not callable from fn or gone, or under a lock these take; nor is: */
+bool host_eventfd_watches(struct host_eventfd_watch *w, const struct host_eventfd *e);
+/* Has the eventfd seen its last reference go? */
+bool host_eventfd_watch_ended(struct host_eventfd_watch *w);
 
 /* ---- randomness, log ------------------------------------------------------------------------- */
 

@@ -16,6 +16,7 @@
 #include "anykvm/anykvm_fd.h"
 #include "fd.h"
 #include "shim.h"
+#include "../host/user/user.h"
 
 void *shim_next(void **cache, const char *name)
 {
@@ -168,17 +169,29 @@ SHIM ssize_t pread64(int fd, void *buf, size_t n, off64_t pos)
 
 SHIM int close(int fd)
 {
+	bool watched = host_eventfd_maybe_watched(fd);
+	int ret;
+
 	fd_forget(fd);
-	return NEXT(close)(fd);
+	if (unlikely(watched))
+		host_eventfd_closing(fd);
+	ret = NEXT(close)(fd);
+	if (unlikely(watched))
+		host_eventfd_closed();
+	return ret;
 }
 
 int close_range(unsigned int first, unsigned int last, int flags);
 
 SHIM int close_range(unsigned int first, unsigned int last, int flags)
 {
+	int ret;
+
 	if (!flags && first <= last)
 		fd_forget_range(first, last);
-	return NEXT(close_range)(first, last, flags);
+	ret = NEXT(close_range)(first, last, flags);
+	host_eventfd_closed();
+	return ret;
 }
 
 void closefrom(int first);
@@ -187,6 +200,7 @@ SHIM void closefrom(int first)
 {
 	fd_forget_range(first < 0 ? 0 : (u32)first, ~0u);
 	NEXT(closefrom)(first);
+	host_eventfd_closed();
 }
 
 /* A call that gave new as a duplicate of old. */
@@ -196,6 +210,9 @@ static int duplicated(int old, int new)
 
 	if (new >= 0)
 		fd_duplicated(old, new);
+	/* what new was before is closed */
+	if (new >= 0 && unlikely(host_eventfd_maybe_watched(new)))
+		host_eventfd_closed();
 	errno = saved;
 	return new;
 }

@@ -15,9 +15,11 @@ struct host_eventfd {
 };
 
 struct host_eventfd_watch {
-	struct eventfd_ctx *ctx;
+	struct eventfd_ctx *ctx;	/* of its own; the file may be gone */
 	void (*fn)(void *arg);
+	void (*gone)(void *arg);
 	void *arg;
+	bool ended;
 	poll_table pt;
 	wait_queue_head_t *head;
 	wait_queue_entry_t entry;
@@ -79,6 +81,11 @@ static int woken(wait_queue_entry_t *entry, unsigned int mode, int sync, void *k
 		eventfd_ctx_do_read(w->ctx, &count);
 		w->fn(w->arg);
 	}
+	/* the eventfd's release */
+	if (key_to_poll(key) & EPOLLHUP) {
+		WRITE_ONCE(w->ended, true);
+		w->gone(w->arg);
+	}
 	return 0;
 }
 
@@ -90,8 +97,8 @@ static void queued(struct file *file, wait_queue_head_t *head, poll_table *pt)
 	add_wait_queue_priority(head, &w->entry);
 }
 
-int host_eventfd_watch(struct host_eventfd *e, void (*fn)(void *arg), void *arg,
-		       struct host_eventfd_watch **out)
+int host_eventfd_watch(struct host_eventfd *e, void (*fn)(void *arg), void (*gone)(void *arg),
+		       void *arg, struct host_eventfd_watch **out)
 {
 	struct host_eventfd_watch *w;
 	unsigned long flags;
@@ -100,8 +107,9 @@ int host_eventfd_watch(struct host_eventfd *e, void (*fn)(void *arg), void *arg,
 	w = kzalloc(sizeof(*w), GFP_KERNEL_ACCOUNT);
 	if (!w)
 		return -ENOMEM;
-	w->ctx = e->ctx;
+	w->ctx = eventfd_ctx_fileget(e->file);
 	w->fn = fn;
+	w->gone = gone;
 	w->arg = arg;
 	init_waitqueue_func_entry(&w->entry, woken);
 	init_poll_funcptr(&w->pt, queued);
@@ -124,5 +132,16 @@ void host_eventfd_unwatch(struct host_eventfd_watch *w)
 	if (!w)
 		return;
 	eventfd_ctx_remove_wait_queue(w->ctx, &w->entry, &count);
+	eventfd_ctx_put(w->ctx);
 	kfree(w);
+}
+
+bool host_eventfd_watches(struct host_eventfd_watch *w, const struct host_eventfd *e)
+{
+	return w->ctx == e->ctx;
+}
+
+bool host_eventfd_watch_ended(struct host_eventfd_watch *w)
+{
+	return READ_ONCE(w->ended);
 }

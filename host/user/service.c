@@ -100,6 +100,7 @@ static void *service_main(void *arg)
 		long i, n;
 
 		host_timers_run();
+		host_eventfds_look();
 		n = sys4(__NR_epoll_wait, (u64)service.epoll_fd, (u64)ev, EVENTS, (u64)-1);
 		if (n < 0 && n != -EINTR)
 			break;

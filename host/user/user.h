@@ -58,9 +58,33 @@ void host_service_after_fork(void);
 void host_timers_run(void);
 void host_timers_after_fork(void);
 void host_eventfd_ready(u64 id);
+/** Find the watches that have ended, if host_eventfd_closed() was called. */
+void host_eventfds_look(void);
 void host_eventfds_after_fork(void);
 void host_mem_after_fork(void);
 void host_signal_after_fork(void);
 void host_clock_init(void);
+
+/* ---- eventwatch.c: hints of whoever sees the client close descriptors ---- */
+
+/* A bit for each number, modulo, that a watched eventfd has been seen at. */
+#define HOST_EVENTFD_HINTS	1024
+extern u64 host_eventfd_hints[HOST_EVENTFD_HINTS / 64];
+static inline bool host_eventfd_maybe_watched(int fd)
+{
+	u32 n = (u32)fd % HOST_EVENTFD_HINTS;
+
+	return (__atomic_load_n(&host_eventfd_hints[n / 64], __ATOMIC_RELAXED) >> (n % 64)) & 1;
+}
+/**
+ * fd is about to be closed, and host_eventfd_maybe_watched(): a signal just before must not be lost
+ * with it. To be followed by host_eventfd_closed(). Any client thread; async-signal-safe.
+ */
+void host_eventfd_closing(int fd);
+/**
+ * A descriptor was closed that may have been a watched eventfd's last: the service thread looks.
+ * Any client thread; async-signal-safe.
+ */
+void host_eventfd_closed(void);
 
 #endif

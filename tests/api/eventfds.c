@@ -2,6 +2,7 @@
 /* eventfds.c - KVM_IRQFD and KVM_IOEVENTFD. */
 #include "lib/t_kvm.h"
 
+#include <dirent.h>
 #include <poll.h>
 #include <sys/eventfd.h>
 
@@ -167,6 +168,109 @@ static void irqfd_resample(void **state)
 	T_END(&vm, &cpu);
 }
 
+static unsigned int open_descriptors(void)
+{
+	unsigned int n = 0;
+	DIR *d = opendir("/proc/self/fd");
+
+	while (readdir(d))
+		n++;
+	closedir(d);
+	return n;
+}
+
+/* An eventfd with the number fd, which is free. */
+static void event_at(int fd)
+{
+	int other = event();
+
+	if (other == fd)
+		return;
+	assert_int_equal(dup2(other, fd), fd);
+	close(other);
+}
+
+/* The last reference of the client's, wherever it is, ends the irqfd. */
+static void irqfd_ends_with_the_eventfd(void **state)
+{
+	int fd = event(), copy = dup(fd), n;
+	unsigned int before;
+
+	begin_irq(T_IRQCHIP);
+	t_ok(irqfd(fd, 40, 0, 0));
+	close(fd);
+	t_fails(EBUSY, irqfd(copy, 40, 0, 0));		/* it is the same eventfd still */
+	close(copy);
+	/* the number, and maybe the kernel's own for it, come back: another eventfd */
+	event_at(fd);
+	t_ok(irqfd(fd, 41, 0, 0));
+	kick(fd);
+	assert_true(arrived(0x52));
+	t_ok(irqfd(fd, 41, KVM_IRQFD_FLAG_DEASSIGN, 0));
+	/* a signal right before the end is an interrupt like any other */
+	event_at(copy);
+	t_ok(irqfd(copy, 40, 0, 0));
+	kick(copy);
+	close(copy);
+	assert_true(arrived(0x51));
+	close(fd);
+	/* a client that never takes them away */
+	before = open_descriptors();
+	for (n = 0; n < 1000; n++) {
+		fd = event();
+		t_ok(irqfd(fd, 41, 0, 0));
+		assert_true(open_descriptors() < before + 100);
+		close(fd);
+	}
+	fd = event();
+	t_ok(irqfd(fd, 40, 0, 0));
+	T_END(&vm, &cpu);
+	/* nothing of ours keeps it, or is left */
+	close(fd);
+	assert_true(open_descriptors() <= before);
+}
+
+static bool line_high(unsigned int pin)
+{
+	struct kvm_irqchip chip = { .chip_id = KVM_IRQCHIP_IOAPIC };
+
+	t_ok(T(vm.fd, KVM_GET_IRQCHIP, &chip));
+	return chip.chip.ioapic.irr >> pin & 1;
+}
+
+static bool line_becomes(unsigned int pin, bool high)
+{
+	int n;
+
+	for (n = 0; n < 200 && line_high(pin) != high; n++)
+		usleep(1000);
+	return line_high(pin) == high;
+}
+
+/* A level that a resampling irqfd holds does not outlive its eventfd. */
+static void closing_lowers_the_line(void **state)
+{
+	int fd = event(), other = event(), again = event();
+
+	t_vm_create(&vm, T_IRQCHIP);
+	t_cpu_create(&vm, &cpu, 0);
+	t_ok(irqfd(fd, 20, KVM_IRQFD_FLAG_RESAMPLE, again));
+	t_ok(irqfd(other, 21, KVM_IRQFD_FLAG_RESAMPLE, again));
+	kick(fd);
+	kick(other);
+	assert_true(line_becomes(20, true));
+	assert_true(line_becomes(21, true));
+	close(fd);
+	assert_true(line_becomes(20, false));
+	assert_true(line_high(21));
+	/* replaced by something else is closed, too */
+	assert_int_equal(dup2(again, other), other);
+	assert_true(line_becomes(21, false));
+	close(other);
+	close(again);
+	T_END(&vm, &cpu);
+}
+
 /* The irqfd outlives the descriptor the client closes, and the VM its eventfd. */
 static void irqfd_and_closing(void **state)
 {
@@ -307,4 +411,5 @@ static void seven_on_one_port(void **state)
 }
 
 T_MAIN(T_CASE(irqfd_fires), T_CASE(irqfd_refusals), T_CASE(irqfd_resample), T_CASE(irqfd_and_closing),
+       T_CASE(irqfd_ends_with_the_eventfd), T_CASE(closing_lowers_the_line),
        T_CASE(port_writes), T_CASE(memory_writes), T_CASE(ioeventfd_refusals), T_CASE(seven_on_one_port))

@@ -14,9 +14,11 @@
 #include <stdio.h>
 #include <sys/eventfd.h>
 #include <sys/wait.h>
+#include <dirent.h>
 #include <unistd.h>
 #include "host/host.h"
 #include "host/user/fail.h"
+#include "host/user/user.h"
 
 struct shot {
 	struct host_timer timer;
@@ -207,11 +209,16 @@ static void periodic_ticks(void **state)
 
 /* ---- eventfds ---- */
 
-static u32 events;
+static u32 events, ends;
 
 static void on_event(void *arg)
 {
 	host_fetch_add(&events, 1);
+}
+
+static void on_gone(void *arg)
+{
+	host_fetch_add(&ends, 1);
 }
 
 static void watch_sees_pending_and_new(void **state)
@@ -223,7 +230,7 @@ static void watch_sees_pending_and_new(void **state)
 
 	events = 0;
 	assert_int_equal(host_eventfd_get(fd, &e), 0);
-	assert_int_equal(host_eventfd_watch(e, on_event, NULL, &w), 0);
+	assert_int_equal(host_eventfd_watch(e, on_event, on_gone, NULL, &w), 0);
 	WAIT_FOR(host_load_acquire(&events) == 1);	/* pending at registration: once */
 	assert_int_equal(write(fd, &count, 8), 8);
 	WAIT_FOR(host_load_acquire(&events) == 2);
@@ -250,13 +257,109 @@ static void client_may_close_first(void **state)
 
 	events = 0;
 	assert_int_equal(host_eventfd_get(fd, &e), 0);
-	assert_int_equal(host_eventfd_watch(e, on_event, NULL, &w), 0);
+	assert_int_equal(host_eventfd_watch(e, on_event, on_gone, NULL, &w), 0);
 	close(fd);
 	eventfd_write(other, 1);
 	WAIT_FOR(host_load_acquire(&events) == 1);
 	host_eventfd_unwatch(w);
 	host_eventfd_put(e);
 	close(other);
+}
+
+static unsigned int open_descriptors(void)
+{
+	unsigned int n = 0;
+	DIR *d = opendir("/proc/self/fd");
+
+	while (readdir(d))
+		n++;
+	closedir(d);
+	return n;
+}
+
+/* A watch keeps nothing open: it ends with the last descriptor, in whichever process that is. */
+static void watch_ends_with_the_eventfd(void **state)
+{
+	int fd = eventfd(0, 0), other, sync[2], status, number = fd;
+	struct host_eventfd_watch *w;
+	struct host_eventfd *e;
+	unsigned int before;
+	char c = 0;
+	pid_t child;
+
+	events = ends = 0;
+	assert_int_equal(host_service_start(), 0);
+	before = open_descriptors();
+	assert_int_equal(host_eventfd_get(fd, &e), 0);
+	assert_int_equal(host_eventfd_watch(e, on_event, on_gone, NULL, &w), 0);
+	assert_true(host_eventfd_watches(w, e));
+	host_eventfd_put(e);
+	assert_true(host_eventfd_maybe_watched(fd));
+	assert_false(host_eventfd_watch_ended(w));
+	other = dup(fd);
+	close(fd);
+	assert_false(host_eventfd_watch_ended(w));
+	eventfd_write(other, 1);
+	WAIT_FOR(host_load_acquire(&events) == 1);
+	/* found at its other number, whose closing matters from now on */
+	assert_true(host_eventfd_maybe_watched(other));
+	/* another process has it, and nobody here */
+	assert_int_equal(pipe(sync), 0);
+	child = fork();
+	if (!child) {
+		close(sync[1]);
+		while (read(sync[0], &c, 1) == 1)
+			eventfd_write(other, 1);
+		_exit(0);
+	}
+	close(other);
+	assert_false(host_eventfd_watch_ended(w));
+	assert_int_equal(write(sync[1], &c, 1), 1);
+	WAIT_FOR(host_load_acquire(&events) == 2);
+	assert_int_equal(write(sync[1], &c, 1), 1);
+	WAIT_FOR(host_load_acquire(&events) == 3);
+	assert_int_equal(ends, 0);
+	close(sync[1]);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(host_eventfd_watch_ended(w));
+	/* the number is another eventfd's now */
+	other = eventfd(0, 0);
+	fd = dup2(other, number);
+	close(other);
+	assert_int_equal(host_eventfd_get(fd, &e), 0);
+	assert_false(host_eventfd_watches(w, e));
+	eventfd_write(fd, 1);
+	host_eventfd_closed();			/* as one does who sees the client close something */
+	WAIT_FOR(host_load_acquire(&ends) == 1);
+	host_eventfd_put(e);
+	close(sync[0]);
+	close(fd);
+	/* what it needed is given back before it is taken away */
+	assert_int_equal(open_descriptors(), before - 1);
+	assert_int_equal(events, 3);
+	host_eventfd_unwatch(w);
+}
+
+/* Signalled and closed at once: the signal counts. */
+static void last_signal_is_not_lost(void **state)
+{
+	for (u32 i = 0; i < 500; i++) {
+		int fd = eventfd(0, 0);
+		struct host_eventfd_watch *w;
+		struct host_eventfd *e;
+
+		events = ends = 0;
+		assert_int_equal(host_eventfd_get(fd, &e), 0);
+		assert_int_equal(host_eventfd_watch(e, on_event, on_gone, NULL, &w), 0);
+		host_eventfd_put(e);
+		eventfd_write(fd, 1);
+		host_eventfd_closing(fd);
+		close(fd);
+		host_eventfd_closed();
+		WAIT_FOR(host_load_acquire(&ends) == 1);
+		assert_int_equal(events, 1);
+		host_eventfd_unwatch(w);
+	}
 }
 
 static void identity_and_errors(void **state)
@@ -291,7 +394,7 @@ static void *watch_and_unwatch(void *arg)
 		struct host_eventfd_watch *w;
 		u32 local = 0;
 
-		if (host_eventfd_watch(e, on_event, &local, &w))
+		if (host_eventfd_watch(e, on_event, on_gone, &local, &w))
 			abort();
 		host_eventfd_signal(e);
 		host_eventfd_unwatch(w);
@@ -322,9 +425,9 @@ static void scripted_failures(void **state)
 
 	assert_int_equal(host_fail_script("eventfd:sf"), 0);
 	assert_int_equal(host_eventfd_get(fd, &e), 0);
-	assert_int_equal(host_eventfd_watch(e, on_event, NULL, &w), -ENOMEM);
-	assert_int_equal(host_fail_script("alloc:sf"), 0);
-	assert_int_equal(host_eventfd_watch(e, on_event, NULL, &w), -ENOMEM);
+	assert_int_equal(host_eventfd_watch(e, on_event, on_gone, NULL, &w), -ENOMEM);
+	assert_int_equal(host_fail_script("alloc:f"), 0);
+	assert_int_equal(host_eventfd_watch(e, on_event, on_gone, NULL, &w), -ENOMEM);
 	assert_int_equal(host_fail_script("nonsense:f"), -EINVAL);
 	assert_int_equal(host_fail_script(NULL), 0);
 	host_eventfd_put(e);
@@ -342,6 +445,8 @@ int main(void)
 		cmocka_unit_test(periodic_ticks),
 		cmocka_unit_test(watch_sees_pending_and_new),
 		cmocka_unit_test(client_may_close_first),
+		cmocka_unit_test(watch_ends_with_the_eventfd),
+		cmocka_unit_test(last_signal_is_not_lost),
 		cmocka_unit_test(identity_and_errors),
 		cmocka_unit_test(unwatch_races_with_events),
 		cmocka_unit_test(scripted_failures),

@@ -232,6 +232,38 @@ static void test_irqfd_resample(void **state)
 	close(rother);
 }
 
+/*
+ * The eventfd of an irqfd is closed, unnoticed: its place is free for the next one, dead ones are
+ * freed as new ones come, and the level goes with the last resampler.
+ */
+static void test_irqfd_eventfd_closed(void **state)
+{
+	const struct vm_priv *p = t_vm_obj(vm_fd)->priv;
+	int e = eventfd(0, EFD_NONBLOCK), r = eventfd(0, EFD_NONBLOCK), i;
+
+	ioapic_write(0x10 + 2 * GSI_LEVEL + 1, 0);
+	ioapic_write(0x10 + 2 * GSI_LEVEL, VECTOR | 1 << 15);
+	assert_int_equal(irqfd(e, GSI_LEVEL, KVM_IRQFD_FLAG_RESAMPLE, r), 0);
+	signal_fd(e);
+	assert_int_equal(pending_soon(), VECTOR);
+	close(e);
+	for (i = 0; i < 100; i++) {
+		e = eventfd(0, EFD_NONBLOCK);
+		assert_int_equal(irqfd(e, GSI_MSI, 0, 0), 0);
+		assert_in_range(p->nr_irqfds, 1, 10);
+		close(e);
+	}
+	assert_null(p->resamplers);
+	e = eventfd(0, EFD_NONBLOCK);
+	assert_int_equal(irqfd(e, GSI_MSI, 0, 0), 0);
+	assert_int_equal(irqfd(dup(e), GSI_MSI, KVM_IRQFD_FLAG_DEASSIGN, 0), 0);
+	assert_int_equal(irqfd(e, GSI_MSI, KVM_IRQFD_FLAG_DEASSIGN, 0), 0);
+	assert_int_equal(irqfd(e, GSI_MSI, KVM_IRQFD_FLAG_DEASSIGN, 0), 0);
+	assert_in_range(p->nr_irqfds, 0, 9);	/* no more than dead ones */
+	close(e);
+	close(r);
+}
+
 /* ---- ioeventfd ------------------------------------------------------------------------------- */
 
 #define PIO	KVM_IOEVENTFD_FLAG_PIO
@@ -417,6 +449,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_irqfd_edge, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_irqfd_pending_at_assign, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_irqfd_resample, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_irqfd_eventfd_closed, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_ioeventfd_rules, setup_bare, teardown),
 		cmocka_unit_test_setup_teardown(test_ioeventfd_probe, setup_bare, teardown),
 		cmocka_unit_test_setup_teardown(test_ioeventfd_match, setup_bare, teardown),

@@ -308,7 +308,10 @@ static void page_fault(struct soft_vcpu *sv, u64 va, u32 error)
 	sv->fault = (struct x86_fault){ .vector = EXC_PF, .has_error = true, .error = error, .cr2 = va };
 }
 
-/* Walk for va; 0, or SX_FAULT with sv->fault set, or SX_EMULATE: the emulator knows the answer, or fails the same way. */
+/*
+ * Walk for va; 0, or SX_FAULT with sv->fault set, or SX_EMULATE: the emulator knows the answer, or
+ * fails the same way.
+ */
 static u32 translate(struct soft_vcpu *sv, u64 va, unsigned int access, struct walk_result *r)
 {
 	struct space *s = sv->space;
