@@ -168,7 +168,7 @@ static int exit_with(struct vcpu *v, u32 reason)
 	return 0;
 }
 
-/* A signal, or the client's wish. exit_reason tells it from an I/O exit that is to be answered. */
+/* A signal. exit_reason tells it from an I/O exit that is to be answered. */
 static int exit_signal(struct vcpu *v)
 {
 	v->priv->stat_signal_exits++;
@@ -484,7 +484,11 @@ static int sync_regs_in(struct vcpu *v)
 		host_memcpy(&events, &run->s.regs.events, sizeof(events));
 		ret = vcpu_set_events(v, &events);
 	}
-	return ret ? -EINVAL : 0;
+	if (ret)
+		return -EINVAL;
+	/* taken: a KVM_RUN that is begun again after -EINTR must not take them twice */
+	WRITE_ONCE(run->kvm_dirty_regs, 0);
+	return 0;
 }
 
 static void sync_regs_out(struct vcpu *v)
@@ -526,8 +530,10 @@ static int run_loaded(struct vcpu *v)
 		if (ret <= 0)
 			return ret;
 	}
+	/* The client's own wish leaves exit_reason as it was; a signal whose handler has just set
+	 * the flag does not. */
 	if (READ_ONCE(v->run->immediate_exit))
-		return exit_signal(v);
+		return vcpu_has_request(v, REQ_STOP) ? exit_signal(v) : -EINTR;
 	if (unlikely(v->priv->sigmask_set) && host_signal_pending())
 		return exit_signal(v);
 	return run_loop(v);

@@ -98,7 +98,7 @@ static void immediate_exit_completes(void **state)
 	*pio_data() = 0x77;
 	run->immediate_exit = 1;
 	assert_int_equal(t_interp_run(), -EINTR);
-	assert_int_equal(run->exit_reason, KVM_EXIT_INTR);
+	assert_int_equal(run->exit_reason, KVM_EXIT_IO);	/* no signal: as it was */
 	assert_int_equal(t_interp_regs().rax & 0xff, 0x77);
 	assert_int_equal(t_interp_regs().rip, 0x1002);
 	/* nothing runs as long as the flag is set, and it is never cleared for the client */
@@ -351,7 +351,7 @@ static void sync_regs(void **state)
 	run->kvm_dirty_regs = KVM_SYNC_X86_REGS;
 	expect_hlt();
 	assert_int_equal(run->s.regs.regs.rax, 0x42);
-	assert_int_equal(run->kvm_dirty_regs, KVM_SYNC_X86_REGS);	/* the client's to clear */
+	assert_int_equal(run->kvm_dirty_regs, 0);		/* taken, once */
 }
 
 static void no_memory(void **state)
