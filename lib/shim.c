@@ -14,6 +14,7 @@
 #include <unistd.h>
 #include <linux/kvm.h>
 #include "anykvm/anykvm_fd.h"
+#include "../host/user/signal.h"
 #include "fd.h"
 #include "shim.h"
 #include "../host/user/user.h"
@@ -125,6 +126,7 @@ SHIM int ioctl(int fd, unsigned long request, ...)
 {
 	unsigned long arg;
 	va_list ap;
+	bool outer;
 	int ret;
 
 	va_start(ap, request);
@@ -132,7 +134,9 @@ SHIM int ioctl(int fd, unsigned long request, ...)
 	va_end(ap);
 	if (_IOC_TYPE(request) != KVMIO)
 		return NEXT(ioctl)(fd, request, arg);
+	outer = host_call_begin();
 	ret = anykvm_ioctl(fd, request, arg);
+	host_call_end(outer);
 	if (ret >= 0)
 		return ret;
 	/* -EBADF may be an answer, or mean that the descriptor is somebody else's */

@@ -7,6 +7,7 @@
 #define _GNU_SOURCE
 #undef _FORTIFY_SOURCE
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <string.h>
 #include "../host/user/signal.h"
@@ -23,7 +24,7 @@ static u64 kernel_mask(const sigset_t *set)
 	return mask;
 }
 
-/* 32 and 33 are libc's own, and until there is a VM nothing stands before anybody. */
+/* 32 (SIGNAL_CANCEL) and 33 are libc's own, and until there is a VM nothing stands before anybody. */
 static bool ours_to_handle(int sig)
 {
 	return host_process_token() && sig != 32 && sig != 33;
@@ -118,4 +119,37 @@ SHIM int pthread_sigmask(int how, const sigset_t *set, sigset_t *old)
 	sigset_t copy;
 
 	return NEXT(pthread_sigmask)(how, keep_open(how, set, &copy), old);
+}
+
+/* ---- pthread_cancel ---- */
+
+static void *wait_for_ever(void *unused)
+{
+	for (;;)
+		pause();
+	return unused;
+}
+
+/*
+ * Put ours before libc's handler of its cancellation signal. libc installs that in the first
+ * pthread_cancel(), which may send the signal at once: so the first one is for a thread of ours.
+ */
+static void take_cancel(void)
+{
+	pthread_t t;
+
+	if (NEXT(pthread_create)(&t, NULL, wait_for_ever, NULL))
+		return;
+	NEXT(pthread_cancel)(t);
+	pthread_join(t, NULL);
+	host_signal_take(SIGNAL_CANCEL);
+}
+
+SHIM int pthread_cancel(pthread_t t)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	if (host_process_token())
+		pthread_once(&once, take_cancel);
+	return NEXT(pthread_cancel)(t);
 }

@@ -34,6 +34,8 @@ struct run_state {
 	void *arg;
 	bool ran;			/* a handler of the client's ran inside this KVM_RUN */
 	bool ready;			/* the synchronous signals are open on this thread */
+	bool in_call;			/* inside one of our calls */
+	bool cancelled;			/* SIGNAL_CANCEL came in there */
 	bool swapped;			/* KVM_SET_SIGNAL_MASK's mask is in force ... */
 	u64 outer_mask;			/* ... and this was before */
 	u32 nr_deferred;
@@ -154,8 +156,34 @@ static void signal_entry(int sig, siginfo_t *info, void *context)
 		host_signal_ran();
 		return;
 	}
+	if (sig == SIGNAL_CANCEL && run_state.in_call) {
+		run_state.cancelled = true;
+		host_signal_ran();
+		return;
+	}
 	call_client(sig, info, uc);
 	host_signal_ran();
+}
+
+bool host_call_begin(void)
+{
+	bool outer = run_state.in_call;
+
+	host_store_relaxed(&run_state.in_call, true);
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	return outer;
+}
+
+void host_call_end(bool outer)
+{
+	struct run_state *r = &run_state;
+
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	host_store_relaxed(&r->in_call, outer);
+	if (likely(outer || !host_load_relaxed(&r->cancelled)))
+		return;
+	r->cancelled = false;
+	sys3(__NR_tgkill, (u64)sys1(__NR_getpid, 0), (u64)sys1(__NR_gettid, 0), SIGNAL_CANCEL);
 }
 
 /* Install ours for sig, to stand before act. */

@@ -50,6 +50,18 @@ int host_sigaction(int sig, const struct ksigaction *new, struct ksigaction *old
  */
 void host_signal_ran(void);
 
+/*
+ * libc's signal for pthread_cancel(). Its handler may unwind the thread, which must not happen to
+ * one of our calls with locks held: once ours stands before it (host_signal_take()), it is put off
+ * until the call is over.
+ */
+#define SIGNAL_CANCEL	32
+
+/** A call of the client's begins on this thread. Returns whether one was going on already. */
+bool host_call_begin(void);
+/** It ends; @outer is what host_call_begin() said. A cancellation that was put off comes now. */
+void host_call_end(bool outer);
+
 /** Install ours for sig, with the client's present handler behind it. */
 int host_signal_take(int sig);
 

@@ -6,6 +6,7 @@
 #include "lib/t_kvm.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <time.h>
 
@@ -282,6 +283,40 @@ static void signal_mask(void **state)
 	pthread_sigmask(SIG_UNBLOCK, &usr1, NULL);
 }
 
+/* pthread_cancel() of a thread in KVM_RUN: that ends first, so the vCPU is not left locked. */
+static void *cancelled_thread(void *arg)
+{
+	int old;
+
+	pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &old);
+	for (;;)
+		t_run(&cpu);
+	return arg;
+}
+
+static void cancelled(void **state)
+{
+	unsigned int i;
+
+	START(loop);
+	for (i = 0; i < 3; i++) {
+		volatile uint32_t *count = (uint32_t *)(vm.mem + 0x600);
+		uint32_t before = *count;
+		pthread_t t;
+		void *res;
+
+		assert_int_equal(pthread_create(&t, NULL, cancelled_thread, NULL), 0);
+		while (*count == before)
+			sched_yield();
+		assert_int_equal(pthread_cancel(t), 0);
+		assert_int_equal(pthread_join(t, &res), 0);
+		assert_ptr_equal(res, PTHREAD_CANCELED);
+	}
+	cpu.run->immediate_exit = 1;
+	t_fails(EINTR, t_run(&cpu));
+	assert_int_equal(t_regs(&cpu).rip & ~0xfULL, T_CODE);
+}
+
 /* ---- KVM_CAP_SYNC_REGS ---- */
 
 GUEST16(sync_code, "incw %bx; outb %al, $0x10; jmp sync_code");
@@ -337,7 +372,7 @@ int main(void)
 		CASE(argument), CASE(ports), CASE(string_ports), CASE(memory_mapped), CASE(halt), CASE(triple_fault),
 		CASE(garbage), CASE(immediate_exit_completes_input), CASE(immediate_exit_completes_mmio),
 		CASE(immediate_exit_enters_nothing), CASE(signal_ends_run), CASE(signal_wakes_a_halted_vcpu),
-		CASE(signal_mask), CASE(sync_regs),
+		CASE(signal_mask), CASE(cancelled), CASE(sync_regs),
 	};
 
 	if (!t_have_kvm())
