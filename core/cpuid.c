@@ -86,58 +86,6 @@ void cpuid_init(struct vcpu *v)
 	}
 }
 
-static bool same_entries(const struct vcpu_priv *p, const struct kvm_cpuid_entry2 *e, u32 n)
-{
-	u32 i;
-
-	if (n != p->nr_cpuid)
-		return false;
-	for (i = 0; i < n; i++) {
-		const struct kvm_cpuid_entry2 *a = &p->cpuid[i], *b = &e[i];
-
-		if (a->function != b->function || a->index != b->index || a->flags != b->flags ||
-		    a->eax != b->eax || a->ebx != b->ebx || a->ecx != b->ecx || a->edx != b->edx)
-			return false;
-	}
-	return true;
-}
-
-/**
- * KVM_SET_CPUID2. -E2BIG: more than HV_MAX_CPUID; -EINVAL: linear addresses of a width that is
- * neither 48 nor 57, or a change after the first KVM_RUN; -ENOMEM. vcpu->mutex held.
- */
-int vcpu_set_cpuid(struct vcpu *v, const struct kvm_cpuid_entry2 *e, u32 n)
-{
-	struct vcpu_priv *p = v->priv;
-	const struct kvm_cpuid_entry2 *a;
-	u32 width;
-	int ret;
-
-	if (n > HV_MAX_CPUID)
-		return -E2BIG;
-	if (p->has_run)
-		return same_entries(p, e, n) ? 0 : -EINVAL;
-	a = policy_find(e, n, 0x80000008, 0);
-	width = a ? a->eax >> 8 & 0xff : 0;
-	if (width && width != 48 && width != 57)
-		return -EINVAL;
-	ret = derive(v, e, n);
-	if (ret)
-		return ret;
-	host_memcpy(p->cpuid, e, n * sizeof(*e));
-	p->nr_cpuid = n;
-	gaccess_flush(v);
-	/* the width of physical addresses, features */
-	v->vm->vendor->regs_changed(v, REGS_CR);
-	v->vm->vendor->tlb_flush(v, true);
-	return 0;
-}
-
-const struct kvm_cpuid_entry2 *vcpu_cpuid_entry(struct vcpu *v, u32 leaf, u32 subleaf)
-{
-	return policy_find(v->priv->cpuid, v->priv->nr_cpuid, leaf, subleaf);
-}
-
 static void set_bit_if(u32 *reg, unsigned int bit, bool on)
 {
 	*reg = (*reg & ~(1u << bit)) | (u32)on << bit;
@@ -167,6 +115,68 @@ static void runtime_bits(struct vcpu *v, u32 leaf, u32 subleaf, u32 r[4])
 			r[CPUID_EBX] = policy_xsave_size(st->xcr0);
 		break;
 	}
+}
+
+/*
+ * Is that what the vCPU has? KVM_GET_CPUID2 shows the bits that the processor's state decides, and
+ * a client may hand them back.
+ */
+static bool same_entries(struct vcpu *v, const struct kvm_cpuid_entry2 *e, u32 n)
+{
+	const struct vcpu_priv *p = v->priv;
+	u32 i;
+
+	if (n != p->nr_cpuid)
+		return false;
+	for (i = 0; i < n; i++) {
+		const struct kvm_cpuid_entry2 *a = &p->cpuid[i], *b = &e[i];
+		u32 have[4] = { a->eax, a->ebx, a->ecx, a->edx };
+		u32 give[4] = { b->eax, b->ebx, b->ecx, b->edx };
+
+		if (a->function != b->function || a->index != b->index || a->flags != b->flags)
+			return false;
+		runtime_bits(v, a->function, a->index, have);
+		runtime_bits(v, b->function, b->index, give);
+		if (host_memcmp(have, give, sizeof(have)))
+			return false;
+	}
+	return true;
+}
+
+/**
+ * KVM_SET_CPUID2. -E2BIG: more than HV_MAX_CPUID; -EINVAL: linear addresses of a width that is
+ * neither 48 nor 57, or a change after the first KVM_RUN; -ENOMEM. vcpu->mutex held.
+ */
+int vcpu_set_cpuid(struct vcpu *v, const struct kvm_cpuid_entry2 *e, u32 n)
+{
+	struct vcpu_priv *p = v->priv;
+	const struct kvm_cpuid_entry2 *a;
+	u32 width;
+	int ret;
+
+	if (n > HV_MAX_CPUID)
+		return -E2BIG;
+	if (p->has_run)
+		return same_entries(v, e, n) ? 0 : -EINVAL;
+	a = policy_find(e, n, 0x80000008, 0);
+	width = a ? a->eax >> 8 & 0xff : 0;
+	if (width && width != 48 && width != 57)
+		return -EINVAL;
+	ret = derive(v, e, n);
+	if (ret)
+		return ret;
+	host_memcpy(p->cpuid, e, n * sizeof(*e));
+	p->nr_cpuid = n;
+	gaccess_flush(v);
+	/* the width of physical addresses, features */
+	v->vm->vendor->regs_changed(v, REGS_CR);
+	v->vm->vendor->tlb_flush(v, true);
+	return 0;
+}
+
+const struct kvm_cpuid_entry2 *vcpu_cpuid_entry(struct vcpu *v, u32 leaf, u32 subleaf)
+{
+	return policy_find(v->priv->cpuid, v->priv->nr_cpuid, leaf, subleaf);
 }
 
 /** The CPUID instruction; eax and ecx are inputs as well. */

@@ -143,12 +143,23 @@ static void run_time_bits(void **state)
 
 static void no_change_after_run(void **state)
 {
-	struct kvm_cpuid2 *c = t_supported_cpuid(vm.kvm);
+	struct kvm_cpuid2 *c = t_supported_cpuid(vm.kvm), *shown;
+	struct kvm_sregs s;
 	uint32_t r[4], i;
 
 	t_ok(T(cpu.fd, KVM_SET_CPUID2, c));
 	guest_cpuid(0, 0, r);
 	t_ok(T(cpu.fd, KVM_SET_CPUID2, c));		/* the same */
+	/* so is what KVM_GET_CPUID2 shows, though OSXSAVE has followed CR4 since */
+	t_ok(T(cpu.fd, KVM_GET_SREGS, &s));
+	s.cr4 |= 1 << 18;
+	t_ok(T(cpu.fd, KVM_SET_SREGS, &s));
+	shown = t_supported_cpuid(vm.kvm);
+	shown->nent = 100;
+	t_ok(T(cpu.fd, KVM_GET_CPUID2, shown));
+	assert_int_not_equal(leaf(shown, 1, 0)->ecx & 1 << 27, 0);
+	t_ok(T(cpu.fd, KVM_SET_CPUID2, shown));
+	free(shown);
 	for (i = 0; i < c->nent; i++)
 		if (c->entries[i].function == 1)
 			c->entries[i].ecx ^= 1u << 20;
