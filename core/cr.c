@@ -221,7 +221,7 @@ u64 vcpu_cr8(struct vcpu *v)
 }
 
 /**
- * May KVM_SET_SREGS set these together? What no sequence of guest writes could reach is refused.
+ * May KVM_SET_SREGS set these together? What no sequence of guest writes could reach is refused, but for CR4.PCIDE.
  */
 bool cr_set_valid(struct vcpu *v, u64 cr0, u64 cr3, u64 cr4, u64 efer)
 {
@@ -234,5 +234,6 @@ bool cr_set_valid(struct vcpu *v, u64 cr0, u64 cr3, u64 cr4, u64 efer)
 			return false;
 		return !(cr3 & ~GENMASK(vcpu_maxphyaddr(v) - 1, 0));
 	}
-	return !(efer & EFER_LMA) && !(cr4 & CR4_PCIDE);
+	/* CR4.PCIDE outside long mode: Linux takes it, and a client may set all it was offered. */
+	return !(efer & EFER_LMA);
 }

@@ -200,6 +200,26 @@ static void cr4_follows_cpuid(void **state)
 	free(c);
 }
 
+/* Linux takes PCIDE outside long mode too: before KVM_SET_CPUID2 all that is supported goes together. */
+static void pcide_in_real_mode(void **state)
+{
+	struct kvm_cpuid2 *c = t_supported_cpuid(vm.kvm);
+	struct kvm_sregs s = get();
+	bool has = false;
+	unsigned int i;
+
+	for (i = 0; i < c->nent; i++)
+		if (c->entries[i].function == 1)
+			has = c->entries[i].ecx & 1u << 17;
+	s.cr4 |= 1 << 17;
+	if (has)
+		t_ok(T(cpu.fd, KVM_SET_SREGS, &s));
+	else
+		t_fails(EINVAL, T(cpu.fd, KVM_SET_SREGS, &s));
+	assert_int_equal(get().cr4, has ? 1 << 17 : 0);
+	free(c);
+}
+
 static void bad_apic_base(void **state)
 {
 	struct kvm_sregs s, t;
@@ -320,5 +340,5 @@ static void sregs2_refusals(void **state)
 
 #define CASE(f) cmocka_unit_test_setup_teardown(f, begin, end)
 T_MAIN(CASE(power_up), CASE(round_trip), CASE(hidden_parts_are_honoured), CASE(guest_sees_them),
-       CASE(refusals_change_nothing), CASE(cr4_follows_cpuid), CASE(bad_apic_base), CASE(interrupt_bitmap),
-       CASE(sregs2_pdptrs), CASE(sregs2_refusals))
+       CASE(refusals_change_nothing), CASE(cr4_follows_cpuid), CASE(pcide_in_real_mode), CASE(bad_apic_base),
+       CASE(interrupt_bitmap), CASE(sregs2_pdptrs), CASE(sregs2_refusals))
