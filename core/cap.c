@@ -20,6 +20,7 @@ static const struct cap_row {
 } caps[] = {
 	{ KVM_CAP_IRQCHIP, 1 },
 	{ KVM_CAP_HLT, 1 },
+	{ KVM_CAP_MMU_SHADOW_CACHE_CONTROL, 1 },
 	{ KVM_CAP_USER_MEMORY, 1 },
 	{ KVM_CAP_SET_TSS_ADDR, 1 },
 	{ KVM_CAP_VAPIC, 1 },

@@ -48,6 +48,8 @@ struct ioctl_row {
 	VALUE(KVM_CHECK_EXTENSION, vm_ioctl_check_extension)					\
 	VALUE(KVM_CREATE_VCPU, vm_create_vcpu)							\
 	STRUCT(KVM_SET_USER_MEMORY_REGION, vm_ioctl_set_memory_region, struct kvm_userspace_memory_region) \
+	VALUE(KVM_SET_NR_MMU_PAGES, vm_set_nr_mmu_pages)					\
+	NONE(KVM_GET_NR_MMU_PAGES, vm_get_nr_mmu_pages)						\
 	VALUE(KVM_SET_TSS_ADDR, vm_set_tss_addr)						\
 	STRUCT(KVM_SET_IDENTITY_MAP_ADDR, vm_set_identity_map_addr, u64)			\
 	NONE(KVM_CREATE_IRQCHIP, vm_create_irqchip)						\

@@ -31,6 +31,8 @@ void memslots_destroy(struct vm *vm);
 /* The published table of address space as, for a holder of slots_lock. */
 struct memslots *vm_memslots(struct vm *vm, unsigned int as);
 long vm_ioctl_set_memory_region(struct vm *vm, struct kvm_userspace_memory_region *r);
+long vm_set_nr_mmu_pages(struct vm *vm, u64 nr);
+long vm_get_nr_mmu_pages(struct vm *vm);
 
 /* dirty.c */
 u64 dirty_bitmap_words(u64 npages);

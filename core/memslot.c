@@ -339,3 +339,24 @@ long vm_ioctl_set_memory_region(struct vm *vm, struct kvm_userspace_memory_regio
 {
 	return vm_set_memory_region(vm, r);
 }
+
+#define MIN_MMU_PAGES	64
+
+/**
+ * KVM_SET_NR_MMU_PAGES: how many pages shadow page tables may take. No vendor here has any: what
+ * soft caches of translations has a fixed size, so every limit is kept. -EINVAL: below 64, which
+ * Linux asks for.
+ */
+long vm_set_nr_mmu_pages(struct vm *vm, u64 nr)
+{
+	if (nr < MIN_MMU_PAGES)
+		return -EINVAL;
+	host_store_relaxed(&vm->priv->nr_mmu_pages, nr > 0x7fffffff ? 0x7fffffff : nr);
+	return 0;
+}
+
+/** KVM_GET_NR_MMU_PAGES: the limit in force, 0 before the first. */
+long vm_get_nr_mmu_pages(struct vm *vm)
+{
+	return host_load_relaxed(&vm->priv->nr_mmu_pages);
+}

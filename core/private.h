@@ -105,7 +105,7 @@ struct vcpu_priv {
 	/* MSRs that no instruction reads directly */
 	u64 mtrr_def, mtrr_fix[11], mtrr_base[8], mtrr_mask[8], pat;
 	u64 misc_enable, tsc_adjust, ucode_rev, arch_capabilities, feature_control, spec_ctrl,
-		smbase, smi_count;
+		smbase, smi_count, power_ctl;
 	u64 mcg_cap, mcg_status, mcg_ctl, mce_banks[32 * 4];
 	u64 virt_spec_ctrl, platform_info, misc_features, hwcr;
 	/* paravirtual: core/pv.c */
@@ -151,6 +151,7 @@ struct vm_priv {
 	u32 max_vcpu_id, bsp_id;
 	bool irqchip_split, has_pit;
 	u64 tss_addr, identity_map_addr;
+	u32 nr_mmu_pages;		/* KVM_SET_NR_MMU_PAGES, which has nothing to limit */
 	/* kvmclock: guest ns = host monotonic + offset */
 	s64 clock_offset;
 	/* the pair of host TSC and guest ns that all kvmclock pages use */

@@ -206,6 +206,23 @@ static void all_slots(void **state)
 	T_END(&vm, &cpu);
 }
 
+static void mmu_pages(void **state)
+{
+	struct t_vm vm;
+	long n;
+
+	t_vm_create(&vm, 0);
+	if (t_cap(&vm, KVM_CAP_MMU_SHADOW_CACHE_CONTROL)) {
+		t_fails(EINVAL, T(vm.fd, KVM_SET_NR_MMU_PAGES, 63));
+		t_ok(T(vm.fd, KVM_SET_NR_MMU_PAGES, 64));
+		n = T(vm.fd, KVM_GET_NR_MMU_PAGES, 0);
+		assert_true(n == 64 || n == -ENOTTY);	/* later Linux has not got this one */
+	} else {
+		t_fails(ENOTTY, T(vm.fd, KVM_SET_NR_MMU_PAGES, 64));
+	}
+	t_vm_destroy(&vm);
+}
+
 T_MAIN(T_CASE(refused), T_CASE(live_slot), T_CASE(one_memory_twice), T_CASE(guest_sees_changes),
        T_CASE(mapping_changes_behind_slot), T_CASE(read_only_slot), T_CASE(code_slot_deleted),
-       T_CASE(run_without_any_slot), T_CASE(all_slots))
+       T_CASE(run_without_any_slot), T_CASE(all_slots), T_CASE(mmu_pages))
