@@ -39,8 +39,8 @@ static const struct {
 	[APIC_TMR ... APIC_TMR + 7] = { 0, R | XR },
 	[APIC_IRR ... APIC_IRR + 7] = { 0, R | XR },
 	[APIC_ESR]	= { 0, R | W | XR | XW },
-	[APIC_ICR]	= { ICR_VECTOR | ICR_MODE | ICR_LOGICAL | ICR_ASSERT | ICR_LEVEL | ICR_SHORTHAND,
-			    R | W | XR | XW },
+	/* reserved bits too, as in Linux, whose state others load here */
+	[APIC_ICR]	= { (u32)~ICR_BUSY, R | W | XR | XW },
 	[APIC_ICR2]	= { 0xff000000, R | W },
 	[APIC_LVTT]	= { LVT_VECTOR | LVT_MASKED | LVTT_MODE, R | W | XR | XW },
 	[APIC_LVTTHMR]	= { LVT_VECTOR | LVT_MODE | LVT_MASKED, R | W | XR | XW },
@@ -491,9 +491,9 @@ int lapic_set_state(struct lapic *l, const struct kvm_lapic_state *s)
 			mask = 0xffffffff;
 		host_store_relaxed(&l->reg[i], reg[i] & mask);
 	}
-	/* vectors 0 to 15 cannot be requested or in service */
+	/* Vectors 0 to 15 cannot be in service. As requests they stay what the client wrote: their
+	 * priority class 0 is never above the processor's, so they are not delivered. */
 	l->reg[APIC_ISR] &= 0xffff0000;
-	l->reg[APIC_IRR] &= 0xffff0000;
 	l->reg[APIC_VERSION] = APIC_VERSION_VALUE;
 	l->reg[APIC_DFR] |= 0x0fffffff;
 	l->reg[APIC_EOI] = 0;
