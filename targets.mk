@@ -58,6 +58,10 @@ test-isa-long:
 test-boot-long: kernel initramfs all
 	@tests/run --build $(BUILD) --cache $(CACHE) --long boot
 
+# Linux's KVM selftests with the arguments that they have by themselves
+test-selftests-long: all
+	@tests/run --build $(BUILD) --cache $(CACHE) --long selftests
+
 # A test program is one file in tests/SUITE/; helpers for all of them are in tests/lib and tests/SUITE/lib.
 TESTLIB_OBJ := $(call objects,$(wildcard tests/lib/*.c tests/*/lib/*.c))
 TEST_CFLAGS = $(CFLAGS_ALL) -Wno-missing-prototypes -Wno-missing-field-initializers $(CPPFLAGS_ALL) -Itests/lib
@@ -126,6 +130,8 @@ help:
 	@sed -n '2,/^TOP/s/^# //p' Makefile
 	@echo 'make kernel initramfs   the guest alone, in $(CACHE)/'
 	@echo 'make test-isa-long      10 million instruction cases per program; make test-boot-long: 20 boots'
+	@echo 'make test-selftests-long  Linux'"'"'s KVM selftests at full length'
 	@echo 'tests/run unit isa/int  single suites and tests; tests/run --help'
 
-.PHONY: setup kernel initramfs guest-images run bench bench-doc bench-programs test test-isa-long test-boot-long help
+.PHONY: setup kernel initramfs guest-images run bench bench-doc bench-programs test test-isa-long test-boot-long \
+	test-selftests-long help
