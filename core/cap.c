@@ -84,10 +84,12 @@ static const struct cap_row {
 	{ KVM_CAP_X86_MSR_FILTER, 1 },
 	{ KVM_CAP_ENFORCE_PV_FEATURE_CPUID, 1 },
 	{ KVM_CAP_SET_GUEST_DEBUG2, GUEST_DEBUG },
+	{ KVM_CAP_DIRTY_LOG_RING, 65536 * sizeof(struct kvm_dirty_gfn) },
 	{ KVM_CAP_SREGS2, 1 },
 	{ KVM_CAP_BINARY_STATS_FD, 1 },
 	{ KVM_CAP_XSAVE2, sizeof(struct kvm_xsave) },
 	{ KVM_CAP_X86_TRIPLE_FAULT_EVENT, 1 },
+	{ KVM_CAP_DIRTY_LOG_RING_ACQ_REL, 65536 * sizeof(struct kvm_dirty_gfn) },
 };
 
 int vm_check_extension(struct vm *vm, u32 cap)
@@ -188,6 +190,9 @@ long vm_enable_cap(struct vm *vm, struct kvm_enable_cap *cap)
 	case KVM_CAP_X86_TRIPLE_FAULT_EVENT:
 		host_store_relaxed(&p->triple_fault_event, arg != 0);
 		return 0;
+	case KVM_CAP_DIRTY_LOG_RING:
+	case KVM_CAP_DIRTY_LOG_RING_ACQ_REL:
+		return dirty_ring_enable(vm, arg);
 	case KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2:
 		return set_manual_dirty_log(vm, arg);
 	case KVM_CAP_X86_USER_SPACE_MSR:

@@ -25,7 +25,7 @@ u64 *dirty_bitmap_alloc(struct vm *vm, u64 npages)
 	u64 words = dirty_bitmap_words(npages);
 	u64 *log = host_zalloc(words * 2 * sizeof(u64));
 
-	if (log &&
+	if (log && !vm->priv->dirty_ring_bytes &&
 	    (host_load_relaxed(&vm->priv->manual_dirty_flags) & KVM_DIRTY_LOG_INITIALLY_SET)) {
 		host_memset(log, 0xff, words * sizeof(u64));
 		if (npages % 64)
@@ -34,12 +34,17 @@ u64 *dirty_bitmap_alloc(struct vm *vm, u64 npages)
 	return log;
 }
 
-/* slots_lock held. The slot number's entry if it has a log; -EINVAL or -ENOENT. */
+/*
+ * slots_lock held. The slot number's entry if it has a log; -EINVAL or -ENOENT; -ENXIO: the VM has
+ * rings.
+ */
 static int logged_slot(struct vm *vm, u32 id, const struct memslot **out)
 {
 	const struct memslots *slots;
 	u32 i;
 
+	if (vm->priv->dirty_ring_bytes)
+		return -ENXIO;
 	if (id >> 16 >= HV_ADDRESS_SPACES || (id & 0xffff) >= HV_MAX_MEMSLOTS)
 		return -EINVAL;
 	slots = vm_memslots(vm, id >> 16);
@@ -61,7 +66,8 @@ static void dirty_flush(struct vm *vm)
 /**
  * KVM_GET_DIRTY_LOG: copy slot @log->slot's bitmap to @log->dirty_bitmap, and clear it unless in
  * manual mode.
- * -EINVAL: no such slot number; -ENOENT: slot absent or not logged; -EFAULT: nothing cleared.
+ * -EINVAL: no such slot number; -ENOENT: slot absent or not logged; -ENXIO: the VM has dirty rings;
+ * -EFAULT: nothing cleared.
  */
 long vm_get_dirty_log(struct vm *vm, struct kvm_dirty_log *log)
 {
@@ -139,4 +145,21 @@ long vm_clear_dirty_log(struct vm *vm, struct kvm_clear_dirty_log *log)
 out:
 	host_mutex_unlock(&vm->slots_lock);
 	return ret;
+}
+
+/** The entry for page @offset of slot @id was harvested from a ring: its next write counts again. */
+void dirty_ring_clear_page(struct vm *vm, u32 id, u64 offset)
+{
+	const struct memslots *slots;
+	u32 i;
+
+	if (id >> 16 >= HV_ADDRESS_SPACES)
+		return;
+	slots = vm_memslots(vm, id >> 16);
+	for (i = 0; i < slots->nr; i++) {
+		const struct memslot *s = &slots->slot[i];
+
+		if (s->id == id && s->dirty && offset < s->npages)
+			host_fetch_and(&s->dirty[offset / 64], ~BIT(offset % 64));
+	}
 }

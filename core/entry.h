@@ -52,9 +52,11 @@ struct glue_shared {
 };
 /*
  * npages, zeroed; first not NULL: the last one is first's last one, in the client's mmap() and as
- * s->last, but not at s->addr. 0 or -errno.
+ * s->last, but not at s->addr. ring: so many more from page KVM_DIRTY_LOG_PAGE_OFFSET on, of s->addr
+ * as well; then a client sees the last one only in first's mmap(). 0 or -errno.
  */
-int glue_shared_alloc(struct glue_shared *s, unsigned long npages, const struct glue_shared *first);
+int glue_shared_alloc(struct glue_shared *s, unsigned long npages, unsigned long ring,
+		      const struct glue_shared *first);
 void glue_shared_free(struct glue_shared *s);
 
 /* A new close-on-exec descriptor for obj; takes over the caller's reference on success. shared: for

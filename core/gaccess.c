@@ -49,16 +49,17 @@ bool vcpu_take_mem_error(struct vcpu *v)
 int vcpu_walk_update(void *ctx, gpa_t gpa, bool wide, u64 host, u64 old, u64 new)
 {
 	const struct memslot *slot;
+	struct vcpu *v = ctx;
 	int ret;
 
 	/* A table in ROM works with the bits that it has, as in KVM. */
-	if (!gmem_hva(ctx, gpa, &slot) || (slot->flags & KVM_MEM_READONLY))
+	if (!gmem_hva(v, gpa, &slot) || (slot->flags & KVM_MEM_READONLY))
 		return 0;
 	/* x86 is little-endian: the low half of a u64 begins where it does */
 	ret = host_mem_cmpxchg(host, &old, &new, wide ? 8 : 4);
 	if (ret)
 		return ret == -EBUSY ? ret : -ENXIO;
-	memslot_mark_dirty(slot, gpa >> HV_PAGE_SHIFT);
+	memslot_mark_dirty(v->vm, v, slot, gpa >> HV_PAGE_SHIFT);
 	return 0;
 }
 
@@ -181,7 +182,7 @@ static int write_ram(struct vcpu *v, const struct gaccess *a, const void *buf, u
 	if (unlikely(host_mem_write(a->hva, buf, n)))
 		return mem_error(v);
 	/* after the write: see gmem_write() */
-	memslot_mark_dirty(a->slot, a->gpa >> HV_PAGE_SHIFT);
+	memslot_mark_dirty(v->vm, v, a->slot, a->gpa >> HV_PAGE_SHIFT);
 	if (v->vm->vendor->gmem_written)
 		v->vm->vendor->gmem_written(v->vm, a->gpa, n);
 	return 0;
@@ -300,7 +301,7 @@ int gaccess_cmpxchg(struct emul *e, gva_t gva, void *old, const void *new, unsig
 	ret = host_mem_cmpxchg(a.hva, old, new, len);
 	if (ret)
 		return ret == -EBUSY ? ret : mem_error(v);
-	memslot_mark_dirty(a.slot, a.gpa >> HV_PAGE_SHIFT);
+	memslot_mark_dirty(v->vm, v, a.slot, a.gpa >> HV_PAGE_SHIFT);
 	if (v->vm->vendor->gmem_written)
 		v->vm->vendor->gmem_written(v->vm, a.gpa, len);
 	return 0;

@@ -51,8 +51,16 @@ u64 gmem_hva(struct vcpu *vcpu, gpa_t gpa, const struct memslot **slot);
 int vcpu_walk_update(void *vcpu, gpa_t gpa, bool wide, u64 host, u64 old, u64 new);
 /** Did an access of the emulator's fail because the host's memory is not there? Forgets it. */
 bool vcpu_take_mem_error(struct vcpu *vcpu);
-/** Mark gfn dirty in its slot's log. Any thread in a read section. */
-void memslot_mark_dirty(const struct memslot *slot, gfn_t gfn);
+/**
+ * Mark gfn dirty in its slot's log. Any thread in a read section; vcpu: the one whose thread it is,
+ * or NULL.
+ */
+void memslot_mark_dirty(struct vm *vm, struct vcpu *vcpu, const struct memslot *slot, gfn_t gfn);
+/**
+ * Is this vCPU's dirty ring so full that the guest must stop? Then a vendor gives write access to
+ * no page, and leaves.
+ */
+bool dirty_ring_full(struct vcpu *vcpu);
 
 /* Copy from and to guest memory; cross page and slot borders. 0 or -EFAULT (outside slots, or host
  * memory not there). Writes mark dirty and tell the vendor (gmem_written). */

@@ -73,6 +73,7 @@ struct ioctl_row {
 	STRUCT(KVM_GET_CLOCK, vm_get_clock, struct kvm_clock_data)				\
 	STRUCT(KVM_GET_DIRTY_LOG, vm_get_dirty_log, struct kvm_dirty_log)			\
 	STRUCT(KVM_CLEAR_DIRTY_LOG, vm_clear_dirty_log, struct kvm_clear_dirty_log)		\
+	NONE(KVM_RESET_DIRTY_RINGS, vm_reset_dirty_rings)					\
 	STRUCT(KVM_REGISTER_COALESCED_MMIO, vm_register_coalesced, struct kvm_coalesced_mmio_zone) \
 	STRUCT(KVM_UNREGISTER_COALESCED_MMIO, vm_unregister_coalesced, struct kvm_coalesced_mmio_zone)	\
 	VALUE(KVM_SET_BOOT_CPU_ID, vm_set_boot_cpu_id)						\

@@ -39,6 +39,13 @@ u64 dirty_bitmap_words(u64 npages);
 u64 *dirty_bitmap_alloc(struct vm *vm, u64 npages);
 long vm_get_dirty_log(struct vm *vm, struct kvm_dirty_log *log);
 long vm_clear_dirty_log(struct vm *vm, struct kvm_clear_dirty_log *log);
+void dirty_ring_clear_page(struct vm *vm, u32 id, u64 offset);
+
+/* dirty_ring.c */
+u32 dirty_ring_pages(struct vm *vm);
+void dirty_ring_init(struct vcpu *vcpu);
+long dirty_ring_enable(struct vm *vm, u64 bytes);
+long vm_reset_dirty_rings(struct vm *vm);
 
 /* cap.c */
 long sys_check_extension(u64 cap);

@@ -18,6 +18,7 @@
  * priv->tsc_lock	a VM's reference for kvmclock and its last host write of a TSC; nothing is
  *			taken under it
  * priv->ring_lock	writers of a VM's coalesced ring; nothing is taken under it
+ * dirty_ring.lock	who adds entries to one vCPU's dirty ring; nothing is taken under it
  * sv->revoke_lock	vendor/soft: what other vCPUs want of one vCPU; nothing is taken under it
  *
  * Locks inside host/ and the glue are taken under all of these and take none of them.

@@ -105,17 +105,21 @@ u64 gmem_hva(struct vcpu *vcpu, gpa_t gpa, const struct memslot **slot)
 	return s ? s->hva + (gpa - (s->gfn << HV_PAGE_SHIFT)) : 0;
 }
 
-void memslot_mark_dirty(const struct memslot *slot, gfn_t gfn)
+void memslot_mark_dirty(struct vm *vm, struct vcpu *vcpu, const struct memslot *slot, gfn_t gfn)
 {
-	u64 rel, bit;
+	u64 rel, bit, old;
 
 	if (!slot->dirty)
 		return;
 	rel = gfn - slot->gfn;
 	bit = 1UL << (rel & 63);
 	/* Most pages are dirty already: look before writing to a shared cache line. */
-	if (rel < slot->npages && !(host_load_relaxed(&slot->dirty[rel / 64]) & bit))
-		host_fetch_or(&slot->dirty[rel / 64], bit);
+	if (rel >= slot->npages || (host_load_relaxed(&slot->dirty[rel / 64]) & bit))
+		return;
+	old = host_fetch_or(&slot->dirty[rel / 64], bit);
+	if (unlikely(host_load_relaxed(&vm->priv->dirty_ring_bytes)) && !(old & bit) &&
+	    !dirty_ring_push(vm, vcpu, slot->id, rel))
+		host_fetch_and(&slot->dirty[rel / 64], ~bit);
 }
 
 /* Bytes from gpa to the end of what one slot covers, at most len. */
@@ -169,7 +173,7 @@ int gmem_write(struct vm *vm, gpa_t gpa, const void *buf, size_t len)
 		ret = host_mem_write(s->hva + (gpa - (s->gfn << HV_PAGE_SHIFT)), p, n);
 		/* After the write: a log fetched between the two must not lose it. */
 		for (gfn = gpa >> HV_PAGE_SHIFT; gfn <= (gpa + n - 1) >> HV_PAGE_SHIFT; gfn++)
-			memslot_mark_dirty(s, gfn);
+			memslot_mark_dirty(vm, NULL, s, gfn);
 		if (vm->vendor->gmem_written)
 			vm->vendor->gmem_written(vm, gpa, n);
 		gpa += n;

@@ -69,6 +69,15 @@ struct pending_exception {
 	u64 payload;
 };
 
+/* A vCPU's ring of written pages, core/dirty_ring.c */
+struct dirty_ring {
+	struct kvm_dirty_gfn *entry;	/* in the client's mapping; NULL: the VM has no rings */
+	u32 size;			/* entries, a power of two */
+	struct host_spinlock lock;	/* who adds entries */
+	u32 dirty_index;		/* the next entry to fill; atomic */
+	u32 reset_index;		/* the oldest one with the client; slots_lock; atomic */
+};
+
 struct vcpu_priv {
 	/* CPUID as KVM_SET_CPUID2 gave it; runtime bits are filled in at lookup */
 	struct kvm_cpuid_entry2 cpuid[HV_MAX_CPUID];
@@ -127,6 +136,7 @@ struct vcpu_priv {
 	bool sigmask_set;
 	u64 sigmask;
 	struct emul_cache emul_cache;
+	struct dirty_ring dirty_ring;
 	/* counters, core/stat.c */
 	u64 stat_exits, stat_io_exits, stat_mmio_exits, stat_halt_exits, stat_irq_injections,
 		stat_nmi_injections, stat_signal_exits, stat_request_irq_exits, stat_insn_emulation,
@@ -148,6 +158,7 @@ struct vm_priv {
 	/* capabilities switched on by KVM_ENABLE_CAP */
 	bool exception_payload, triple_fault_event, manual_dirty_log, msr_platform_info;
 	u64 manual_dirty_flags, x2apic_api, user_space_msr_mask;
+	u32 dirty_ring_bytes;		/* KVM_CAP_DIRTY_LOG_RING; 0: bitmaps */
 	u32 max_vcpu_id, bsp_id;
 	bool irqchip_split, has_pit;
 	u64 tss_addr, identity_map_addr;
@@ -197,6 +208,11 @@ static inline void vcpu_read_unlock(struct vcpu *v)
 /* ---- vm.c, vcpu.c, memslot.c, dirty.c, irqfd.c, ioeventfd.c, state.c, cap.c, ioctl.c, stat.c ---- */
 int vm_set_memory_region(struct vm *vm, const struct kvm_userspace_memory_region *r);
 int vm_check_extension(struct vm *vm, u32 cap);		/* vm NULL: system */
+/*
+ * dirty_ring.c. A page's bit was set: tell the client. v NULL: not on a vCPU's thread. False: it
+ * could not be told, the page is to stay clean.
+ */
+bool dirty_ring_push(struct vm *vm, struct vcpu *v, u32 slot, u64 offset);
 /* Write of len bytes at addr hits an ioeventfd: it was signalled, true. In a read section. */
 bool ioeventfd_write(struct vm *vm, bool mmio, u64 addr, const void *data, unsigned int len);
 /* true: the write went to the coalesced ring. In a read section, on the vCPU's thread. */

@@ -435,6 +435,8 @@ static int run_loop(struct vcpu *v)
 
 	v->priv->has_run = true;
 	do {
+		if (unlikely(dirty_ring_full(v)))
+			return exit_with(v, KVM_EXIT_DIRTY_RING_FULL);
 		if (unlikely(v->mp_state != KVM_MP_STATE_RUNNABLE)) {
 			ret = vcpu_block(v);
 			if (ret <= 0)

@@ -158,10 +158,11 @@ int vcpu_create(struct vm *vm, u32 id, struct vcpu **out)
 	vcpu->xsave = host_pages_alloc(XSAVE_PAGES);
 	if (!vcpu->xsave)
 		goto err_alloc;
-	ret = glue_shared_alloc(&a->shared, HV_VCPU_MMAP_PAGES, first);
+	ret = glue_shared_alloc(&a->shared, HV_VCPU_MMAP_PAGES, dirty_ring_pages(vm), first);
 	if (ret)
 		goto err_xsave;
 	vcpu->run = a->shared.addr;
+	dirty_ring_init(vcpu);
 	ret = vm->vendor->vcpu_create(vcpu);
 	if (ret)
 		goto err_shared;

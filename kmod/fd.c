@@ -2,6 +2,7 @@
 /* fd.c - the kernel's side of core/entry.h: VMs, vCPUs and their statistics as anonymous files. */
 #include <linux/anon_inodes.h>
 #include <linux/fs.h>
+#include <linux/kvm.h>
 #include <linux/mm.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
@@ -17,9 +18,10 @@ struct handle {
 	struct glue_shared *shared;	/* vCPU: the pages that mmap() shows */
 };
 
-int glue_shared_alloc(struct glue_shared *s, unsigned long npages, const struct glue_shared *first)
+int glue_shared_alloc(struct glue_shared *s, unsigned long npages, unsigned long ring,
+		      const struct glue_shared *first)
 {
-	s->npages = npages - !!first;
+	s->npages = ring ? KVM_DIRTY_LOG_PAGE_OFFSET + ring : npages - !!first;
 	s->addr = vmalloc_user(s->npages << PAGE_SHIFT);
 	if (!s->addr)
 		return -ENOMEM;
@@ -84,8 +86,8 @@ static int vcpu_mmap(struct file *file, struct vm_area_struct *vma)
 	int ret = 0;
 
 	for (addr = vma->vm_start; addr < vma->vm_end && !ret; addr += PAGE_SIZE, n++) {
-		void *page = n < h->shared->npages ? h->shared->addr + (n << PAGE_SHIFT) :
-			     n == h->shared->npages ? h->shared->last : NULL;
+		void *page = n == KVM_COALESCED_MMIO_PAGE_OFFSET ? h->shared->last :
+			     n < h->shared->npages ? h->shared->addr + (n << PAGE_SHIFT) : NULL;
 
 		ret = page ? vm_insert_page(vma, addr, vmalloc_to_page(page)) : -EINVAL;
 	}

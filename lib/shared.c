@@ -5,7 +5,8 @@
  *
  * The last page is one for the whole VM, but two memfds cannot have a page in common. It is in the
  * first vCPU's, where most clients look for it; the others' end before it. A client that looks
- * there all the same gets a SIGBUS, whose handler puts the first one's page into its mapping.
+ * there all the same gets a SIGBUS, whose handler puts the first one's page into its mapping. Memfds
+ * with a dirty ring go on behind that page, so there it is only in the first one's.
  */
 #define _GNU_SOURCE
 #include <linux/memfd.h>
@@ -132,7 +133,7 @@ static bool on_fault(int sig, siginfo_t *info, ucontext_t *uc)
 	return !sys_is_err(ret);
 }
 
-static int borrow_last(struct glue_shared *s, const struct glue_shared *first)
+static int borrow_last(struct glue_shared *s)
 {
 	struct stat st;
 	int ret = host_fault_register(on_fault);
@@ -143,7 +144,6 @@ static int borrow_last(struct glue_shared *s, const struct glue_shared *first)
 	if (ret)
 		return ret;
 	s->ino = st.st_ino;
-	s->last = first->last;
 	host_mutex_lock(&borrowers_lock);
 	s->next = borrowers;
 	host_store_release(&borrowers, s);
@@ -153,9 +153,11 @@ static int borrow_last(struct glue_shared *s, const struct glue_shared *first)
 
 /* ---- core's glue: entry.h -------------------------------------------------------------------- */
 
-int glue_shared_alloc(struct glue_shared *s, unsigned long npages, const struct glue_shared *first)
+int glue_shared_alloc(struct glue_shared *s, unsigned long npages, unsigned long ring,
+		      const struct glue_shared *first)
 {
-	unsigned long own = npages - !!first;
+	/* what lies between the pages and the ring takes no memory */
+	unsigned long own = ring ? KVM_DIRTY_LOG_PAGE_OFFSET + ring : npages - !!first;
 	u64 size = own * HV_PAGE_SIZE;
 	long fd, ret;
 
@@ -176,10 +178,10 @@ int glue_shared_alloc(struct glue_shared *s, unsigned long npages, const struct 
 	s->npages = own;
 	s->fd = (int)fd;
 	s->next = NULL;
-	s->last = (u8 *)s->addr + size - HV_PAGE_SIZE;
-	if (!first)
+	s->last = first ? first->last : (u8 *)s->addr + (npages - 1) * HV_PAGE_SIZE;
+	if (!first || ring)
 		return 0;
-	ret = borrow_last(s, first);
+	ret = borrow_last(s);
 	if (!ret)
 		return 0;
 	sys2(__NR_munmap, (u64)s->addr, size);

@@ -2,7 +2,7 @@
 /*
  * shim.c - preloaded into a program that uses /dev/kvm: open() of it, ioctl() on what comes of
  * that, and the calls by which descriptors are duplicated and closed. Everything else goes to libc
- * as it is; mmap() needs nothing, for the descriptors are real.
+ * as it is; mmap() needs nothing but the refusals of a kernel, for the descriptors are real.
  */
 #define _GNU_SOURCE
 #undef _FORTIFY_SOURCE
@@ -11,10 +11,12 @@
 #include <fcntl.h>
 #include <stdarg.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <unistd.h>
 #include <linux/kvm.h>
 #include "anykvm/anykvm_fd.h"
 #include "../host/user/signal.h"
+#include "../host/user/sys.h"
 #include "fd.h"
 #include "shim.h"
 #include "../host/user/user.h"
@@ -144,6 +146,37 @@ SHIM int ioctl(int fd, unsigned long request, ...)
 		return NEXT(ioctl)(fd, request, arg);
 	errno = -ret;
 	return -1;
+}
+
+/* ---- mmap: a vCPU's dirty ring is for sharing, not for executing ---- */
+
+#define RING_OFFSET	((u64)KVM_DIRTY_LOG_PAGE_OFFSET * HV_PAGE_SIZE)
+
+/*
+ * The system call itself, as libc's does nothing else: allocators map memory before dlsym() may be
+ * called.
+ */
+static void *do_mmap(void *addr, size_t len, int prot, int flags, int fd, u64 offset)
+{
+	long ret = -EINVAL;
+
+	if (fd < 0 || !fd_has_entry(fd) || offset + len <= RING_OFFSET ||
+	    ((flags & MAP_SHARED) && !(prot & PROT_EXEC)))
+		ret = sys6(__NR_mmap, (u64)addr, len, (u64)prot, (u64)flags, (u64)fd, offset);
+	if (!sys_is_err(ret))
+		return (void *)ret;
+	errno = (int)-ret;
+	return MAP_FAILED;
+}
+
+SHIM void *mmap(void *addr, size_t len, int prot, int flags, int fd, off_t offset)
+{
+	return do_mmap(addr, len, prot, flags, fd, (u64)offset);
+}
+
+SHIM void *mmap64(void *addr, size_t len, int prot, int flags, int fd, off64_t offset)
+{
+	return do_mmap(addr, len, prot, flags, fd, (u64)offset);
 }
 
 /* ---- read: statistics descriptors ---- */

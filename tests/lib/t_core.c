@@ -177,13 +177,13 @@ GLUE const struct vendor_ops *glue_vendor(const char **why)
 	return &fake_vendor;
 }
 
-GLUE int glue_shared_alloc(struct glue_shared *s, unsigned long npages,
+GLUE int glue_shared_alloc(struct glue_shared *s, unsigned long npages, unsigned long ring,
 			   const struct glue_shared *first)
 {
 	if (host_fail(HOST_FAIL_shared))
 		return -ENOMEM;
-	s->addr = host_pages_alloc(npages);
-	s->npages = npages;
+	s->npages = ring ? KVM_DIRTY_LOG_PAGE_OFFSET + ring : npages;
+	s->addr = host_pages_alloc(s->npages);
 	if (!s->addr)
 		return -ENOMEM;
 	s->last = first ? first->last : (u8 *)s->addr + (npages - 1) * HV_PAGE_SIZE;

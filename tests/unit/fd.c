@@ -99,7 +99,7 @@ static long create_vcpu(struct vm *vm, u64 id)
 	if (!v)
 		return ret;
 	v->vcpu.vm = vm;
-	ret = glue_shared_alloc(&v->shared, 3, NULL);
+	ret = glue_shared_alloc(&v->shared, 3, 0, NULL);
 	if (ret)
 		goto err;
 	v->vcpu.run = v->shared.addr;

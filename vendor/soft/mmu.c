@@ -370,6 +370,9 @@ static u32 fill(struct soft_vcpu *sv, u64 va, u32 len, bool write, bool stack, u
 		goto stack_entry;
 	}
 	sv->stat_tlb_fill++;
+	/* core does this one and leaves the guest */
+	if (unlikely(dirty_ring_full(sv->vcpu)))
+		return SX_EMULATE;
 	x = translate(sv, va, write ? WALK_WRITE : WALK_READ, &r);
 	if (x)
 		return x;
@@ -387,7 +390,7 @@ static u32 fill(struct soft_vcpu *sv, u64 va, u32 len, bool write, bool stack, u
 		u64 me = BIT_ULL(sv->vcpu->index);
 
 		if (write && slot->dirty)
-			memslot_mark_dirty(slot, r.gpa >> HV_PAGE_SHIFT);
+			memslot_mark_dirty(sv->vcpu->vm, sv->vcpu, slot, r.gpa >> HV_PAGE_SHIFT);
 		/* pairs with soft_protect_code(): either we see its code bit or it sees our writer bit */
 		if (!(host_load_relaxed(&ps->writers) & me))
 			host_fetch_or(&ps->writers, me);
