@@ -57,6 +57,7 @@ static const struct cap_row {
 	{ KVM_CAP_ENABLE_CAP, 1 },
 	{ KVM_CAP_XSAVE, 1 },
 	{ KVM_CAP_XCRS, 1 },
+	{ KVM_CAP_TSC_CONTROL, 1 },
 	{ KVM_CAP_GET_TSC_KHZ, 1 },
 	{ KVM_CAP_MAX_VCPUS, HV_MAX_VCPUS },
 	{ KVM_CAP_TSC_DEADLINE_TIMER, 1 },
@@ -71,6 +72,7 @@ static const struct cap_row {
 	{ KVM_CAP_CHECK_EXTENSION_VM, 1 },
 	{ KVM_CAP_SPLIT_IRQCHIP, 1 },
 	{ KVM_CAP_IOEVENTFD_ANY_LENGTH, 1 },
+	{ KVM_CAP_VCPU_ATTRIBUTES, 1 },
 	{ KVM_CAP_MAX_VCPU_ID, HV_MAX_VCPU_ID },
 	{ KVM_CAP_X2APIC_API, X2APIC_API },
 	{ KVM_CAP_IMMEDIATE_EXIT, 1 },
@@ -88,6 +90,7 @@ static const struct cap_row {
 	{ KVM_CAP_SREGS2, 1 },
 	{ KVM_CAP_BINARY_STATS_FD, 1 },
 	{ KVM_CAP_XSAVE2, sizeof(struct kvm_xsave) },
+	{ KVM_CAP_VM_TSC_CONTROL, 1 },
 	{ KVM_CAP_X86_TRIPLE_FAULT_EVENT, 1 },
 	{ KVM_CAP_DIRTY_LOG_RING_ACQ_REL, 65536 * sizeof(struct kvm_dirty_gfn) },
 };

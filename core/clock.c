@@ -1,15 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * clock.c - the client's view of time: KVM_GET/SET_CLOCK, TSC rate, KVM_KVMCLOCK_CTRL. What the
- * guest sees of it is made in pv.c.
+ * clock.c - the client's view of time: KVM_GET/SET_CLOCK, KVM_KVMCLOCK_CTRL. What the guest sees of
+ * it is made in pv.c, its TSC in tsc.c.
  */
 #include "ioctl.h"
-
-/*
- * A rate this near to the processor's own is the same clock: 250 parts per million, as NTP would
- * correct.
- */
-#define TSC_TOLERANCE_PPM	250
 
 /** KVM_GET_CLOCK: kvmclock in ns, with the host's real time and TSC of the same moment. */
 long vm_get_clock(struct vm *vm, struct kvm_clock_data *d)
@@ -45,22 +39,6 @@ long vm_set_clock(struct vm *vm, struct kvm_clock_data *d)
 	nr = host_load_acquire(&vm->nr_vcpus);
 	for (i = 0; i < nr; i++)
 		vcpu_request(vm->vcpus[i], REQ_CLOCK_UPDATE);
-	return 0;
-}
-
-/** KVM_GET_TSC_KHZ: the guest's TSC rate. -EIO: the host's TSC is no clock. */
-long vcpu_get_tsc_khz(struct vcpu *vcpu)
-{
-	return vcpu->priv->tsc_khz ? (long)vcpu->priv->tsc_khz : -EIO;
-}
-
-/** KVM_SET_TSC_KHZ. -EINVAL: 0, or a rate other than the host's: no vendor here scales the TSC. */
-long vcpu_set_tsc_khz(struct vcpu *vcpu, u64 khz)
-{
-	u64 host = vcpu->vm->priv->default_tsc_khz, tolerance = host * TSC_TOLERANCE_PPM / 1000000;
-
-	if (!khz || khz > 0xffffffff || khz + tolerance < host || khz > host + tolerance)
-		return -EINVAL;
 	return 0;
 }
 

@@ -71,6 +71,8 @@ struct ioctl_row {
 	VALUE(KVM_REINJECT_CONTROL, vm_ioctl_reinject_control)					\
 	STRUCT(KVM_SET_CLOCK, vm_set_clock, struct kvm_clock_data)				\
 	STRUCT(KVM_GET_CLOCK, vm_get_clock, struct kvm_clock_data)				\
+	NONE(KVM_GET_TSC_KHZ, vm_get_tsc_khz)							\
+	VALUE(KVM_SET_TSC_KHZ, vm_set_tsc_khz)							\
 	STRUCT(KVM_GET_DIRTY_LOG, vm_get_dirty_log, struct kvm_dirty_log)			\
 	STRUCT(KVM_CLEAR_DIRTY_LOG, vm_clear_dirty_log, struct kvm_clear_dirty_log)		\
 	NONE(KVM_RESET_DIRTY_RINGS, vm_reset_dirty_rings)					\
@@ -108,6 +110,9 @@ struct ioctl_row {
 	STRUCT(KVM_SET_DEBUGREGS, vcpu_set_debugregs, struct kvm_debugregs)			\
 	NONE(KVM_GET_TSC_KHZ, vcpu_get_tsc_khz)							\
 	VALUE(KVM_SET_TSC_KHZ, vcpu_set_tsc_khz)						\
+	STRUCT(KVM_HAS_DEVICE_ATTR, vcpu_has_attr, struct kvm_device_attr)			\
+	STRUCT(KVM_GET_DEVICE_ATTR, vcpu_get_attr, struct kvm_device_attr)			\
+	STRUCT(KVM_SET_DEVICE_ATTR, vcpu_set_attr, struct kvm_device_attr)			\
 	STRUCT(KVM_ENABLE_CAP, vcpu_enable_cap, struct kvm_enable_cap)				\
 	NONE(KVM_KVMCLOCK_CTRL, vcpu_kvmclock_ctrl)						\
 	STRUCT(KVM_INTERRUPT, vcpu_interrupt, struct kvm_interrupt)				\

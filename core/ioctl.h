@@ -131,6 +131,11 @@ long vm_get_clock(struct vm *vm, struct kvm_clock_data *d);
 long vm_set_clock(struct vm *vm, struct kvm_clock_data *d);
 long vcpu_get_tsc_khz(struct vcpu *vcpu);
 long vcpu_set_tsc_khz(struct vcpu *vcpu, u64 khz);
+long vm_get_tsc_khz(struct vm *vm);
+long vm_set_tsc_khz(struct vm *vm, u64 khz);
+long vcpu_has_attr(struct vcpu *vcpu, struct kvm_device_attr *a);
+long vcpu_get_attr(struct vcpu *vcpu, struct kvm_device_attr *a);
+long vcpu_set_attr(struct vcpu *vcpu, struct kvm_device_attr *a);
 long vcpu_kvmclock_ctrl(struct vcpu *vcpu);
 
 /* vapic.c */

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
  * msr.c - model-specific registers by the table x86/arch/msr.def, for the guest's RDMSR and WRMSR
- * and for the client's KVM_GET_MSRS and KVM_SET_MSRS, and the rule that keeps the vCPUs' time stamp
- * counters together.
+ * and for the client's KVM_GET_MSRS and KVM_SET_MSRS.
  *
  * Getters and setters: index within the VM's MSRs, host for the client's calls; 0 or -EINVAL, which
  * is #GP(0) for the guest. vcpu->mutex held.
@@ -16,51 +15,6 @@ static bool guest_bit(struct vcpu *v, u32 leaf, enum cpuid_reg reg, unsigned int
 }
 
 /* ---- time stamp counter ---------------------------------------------------------------------- */
-
-u64 vcpu_guest_tsc(struct vcpu *v)
-{
-	return host_rdtsc() + v->st->tsc_offset;
-}
-
-static void tsc_offset_set(struct vcpu *v, u64 offset)
-{
-	u32 i, nr = host_load_acquire(&v->vm->nr_vcpus);
-
-	v->st->tsc_offset = offset;
-	v->vm->vendor->regs_changed(v, REGS_MSR);
-	if (v->lapic)
-		lapic_tsc_changed(v->lapic);
-	/* Whether all counters agree is written in every kvmclock page. */
-	for (i = 0; i < nr; i++)
-		vcpu_request(v->vm->vcpus[i], REQ_CLOCK_UPDATE);
-	vcpu_request(v, REQ_CLOCK_UPDATE);
-}
-
-/**
- * The client writes the TSC (or a vCPU is created: 0). A value within a second of where another
- * vCPU's counter would be now means "the same as there": clients restore vCPUs one after another,
- * and guests need equal counters.
- */
-void tsc_synchronize(struct vcpu *v, u64 val)
-{
-	struct vm_priv *vp = v->vm->priv;
-	u64 hz = v->priv->tsc_khz * 1000, now, expected, offset;
-
-	host_spin_lock(&vp->tsc_lock);
-	now = host_rdtsc();
-	offset = val - now;
-	if (vp->tsc_last_ns) {	/* host TSC at the last write, never 0 */
-		expected = vp->tsc_last_write + (now - vp->tsc_last_ns);
-		if (!val || (val + hz > expected && expected + hz > val))
-			offset = vp->tsc_last_offset;
-	}
-	vp->tsc_last_write = now + offset;
-	vp->tsc_last_offset = offset;
-	vp->tsc_last_ns = now | 1;
-	host_spin_unlock(&vp->tsc_lock);
-	v->priv->tsc_written = val;
-	tsc_offset_set(v, offset);
-}
 
 static int get_tsc(struct vcpu *v, u32 index, u64 *val, bool host)
 {

@@ -172,7 +172,7 @@ struct vm_priv {
 	u64 default_tsc_khz;
 	struct host_spinlock tsc_lock;		/* clock_ref_* above and tsc_last_* below */
 	/* the last host write of a TSC, for tsc_synchronize() */
-	u64 tsc_last_write, tsc_last_offset, tsc_last_ns;
+	u64 tsc_last_write, tsc_last_offset, tsc_last_khz, tsc_last_host;
 	/* writers of irqfds, ioeventfds, coalesced zones, MSR filter */
 	struct host_mutex irq_lock;
 	struct host_spinlock resample_lock;	/* the list of resampling irqfds, for EOIs */
@@ -299,7 +299,7 @@ int io_stop(struct vcpu *vcpu);
 int io_complete(struct vcpu *vcpu, bool *resume);
 
 /* ---- msr.c, cpuid.c, pv.c, cr.c ---- */
-/* A host write of the TSC, or power-up (0): joins VMs' vCPUs by the rule in msr.c */
+/* A host write of the TSC, or power-up (0): joins VMs' vCPUs by the rule in tsc.c */
 void tsc_synchronize(struct vcpu *vcpu, u64 val);
 /* features before KVM_SET_CPUID2: the supported ones */
 void cpuid_init(struct vcpu *vcpu);
@@ -326,6 +326,9 @@ void pv_steal_update(struct vcpu *vcpu, bool running);
 void pv_wall_clock_write(struct vcpu *vcpu, gpa_t gpa);
 u64 vm_clock_ns(struct vm *vm);				/* kvmclock now */
 u64 vcpu_guest_tsc(struct vcpu *vcpu);
+u64 vcpu_scale_tsc(const struct vcpu *vcpu, u64 host);	/* the guest's TSC but for the offset */
+void tsc_offset_set(struct vcpu *vcpu, u64 offset);
+void tsc_init(struct vcpu *vcpu);
 /* VMCALL: registers in st; >0 done, 0 exit to client */
 int vcpu_hypercall(struct vcpu *vcpu);
 

@@ -108,8 +108,8 @@ static bool tsc_all_equal(struct vm *vm)
 	u32 i, nr = host_load_acquire(&vm->nr_vcpus);
 
 	for (i = 1; i < nr; i++)
-		if (READ_ONCE(vm->vcpus[i]->st->tsc_offset) !=
-		    READ_ONCE(vm->vcpus[0]->st->tsc_offset))
+		if (READ_ONCE(vm->vcpus[i]->st->tsc_offset) != READ_ONCE(vm->vcpus[0]->st->tsc_offset) ||
+		    READ_ONCE(vm->vcpus[i]->st->tsc_ratio) != READ_ONCE(vm->vcpus[0]->st->tsc_ratio))
 			return false;
 	return true;
 }
@@ -140,10 +140,12 @@ void pv_clock_update(struct vcpu *v)
 
 	if (!(v->priv->pv_system_time & KVM_SYSTEM_TIME_ENABLE) || !khz)
 		return;
+	if (v->st->tsc_ratio)
+		khz = v->priv->tsc_khz;
 	clock_scale(khz, &t.tsc_to_system_mul, &t.tsc_shift);
 	host_spin_lock(&vp->tsc_lock);
 	clock_reference(v->vm);
-	t.tsc_timestamp = vp->clock_ref_tsc + v->st->tsc_offset;
+	t.tsc_timestamp = vcpu_scale_tsc(v, vp->clock_ref_tsc) + v->st->tsc_offset;
 	t.system_time = vp->clock_ref_ns;
 	host_spin_unlock(&vp->tsc_lock);
 	if (tsc_all_equal(v->vm))

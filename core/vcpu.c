@@ -114,7 +114,7 @@ static void vcpu_power_up(struct vcpu *vcpu)
 	struct vcpu_priv *p = vcpu->priv;
 	bool bsp = vcpu->id == vp->bsp_id;
 
-	p->tsc_khz = vp->default_tsc_khz;
+	tsc_init(vcpu);
 	p->apic_base = 0xfee00000 | APIC_BASE_ENABLE | (bsp ? APIC_BASE_BSP : 0);
 	p->extint_vector = -1;
 	p->pv_poll_control = 1;

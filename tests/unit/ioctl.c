@@ -407,8 +407,10 @@ static void test_clock(void **state)
 	assert_in_range(b.clock, 5100000000000, 5110000000000);
 	assert_int_equal(t_ioctl_n(cpu_fd, KVM_SET_TSC_KHZ, khz), 0);
 	assert_int_equal(t_ioctl_n(cpu_fd, KVM_SET_TSC_KHZ, 0), -EINVAL);
-	assert_int_equal(t_ioctl_n(cpu_fd, KVM_SET_TSC_KHZ, khz / 2), -EINVAL);
 	assert_int_equal(t_ioctl_n(cpu_fd, KVM_SET_TSC_KHZ, ~0UL), -EINVAL);
+	assert_int_equal(t_ioctl_n(cpu_fd, KVM_SET_TSC_KHZ, 1UL << 31), -EINVAL);
+	assert_int_equal(t_ioctl_n(cpu_fd, KVM_SET_TSC_KHZ, khz / 2), 0);
+	assert_int_equal(t_ioctl_n(cpu_fd, KVM_GET_TSC_KHZ, 0), khz / 2);
 	assert_int_equal(t_ioctl_n(cpu_fd, KVM_KVMCLOCK_CTRL, 0), -EINVAL);	/* not in use */
 }
 

@@ -106,7 +106,8 @@ void soft_mode_update(struct soft_vcpu *sv)
 		if ((st->cr4 & CR4_OSXSAVE) && (st->xcr0 & XCR0_AVX))
 			key |= CODE_AVX;
 	}
-	if (!(st->cr4 & CR4_TSD) || !st->cpl)
+	/* a scaled counter is the emulator's */
+	if ((!(st->cr4 & CR4_TSD) || !st->cpl) && !st->tsc_ratio)
 		key |= CODE_TSC;
 	if (!st->cpl)
 		key |= CODE_CPL0;

@@ -111,7 +111,7 @@ struct space {
 #define CODE_X87	0x02	/* x87 and MMX usable: no EM, no TS */
 #define CODE_SSE	0x04
 #define CODE_AVX	0x08
-#define CODE_TSC	0x10	/* RDTSC needs no check */
+#define CODE_TSC	0x10	/* RDTSC needs no check and no scaling */
 #define CODE_CPL0	0x20
 #define CODE_32		0x40	/* CS.D; neither this nor CODE_64: 16-bit code */
 #define CODE_SS32	0x80	/* outside 64-bit mode: SS.B, the stack pointer is ESP */

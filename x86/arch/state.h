@@ -55,7 +55,8 @@ struct x86_state {
 	u64 star, lstar, cstar, sfmask, kernel_gs_base;
 	u64 sysenter_cs, sysenter_esp, sysenter_eip;
 	u64 tsc_aux;
-	u64 tsc_offset;		/* guest TSC = host TSC + tsc_offset; vendor soft does not scale */
+	/* guest TSC = host TSC * tsc_ratio / 2^48 + tsc_offset; ratio 0: not scaled */
+	u64 tsc_offset, tsc_ratio;
 	/* Interruptibility. SDM 3A 6.8.3, 6.7.1 */
 	u8 shadow_sti, shadow_movss;	/* the next instruction boundary accepts no interrupt */
 	u8 nmi_masked;			/* until IRET */
