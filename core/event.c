@@ -224,7 +224,7 @@ long vcpu_set_guest_debug(struct vcpu *vcpu, struct kvm_guest_debug *dbg)
 /* ---- machine checks -------------------------------------------------------------------------- */
 
 #define MCE_BANKS	32
-#define MCE_CAP		(MCG_CTL_P | MCG_SER_P)
+#define MCE_CAP		(MCG_CTL_P | MCG_SER_P | MCG_CMCI_P)
 #define MCE_CAP_EXT	0xff0000UL	/* MCG_EXT_CNT */
 
 /**
@@ -247,8 +247,12 @@ long vcpu_setup_mce(struct vcpu *vcpu, u64 *mcg_cap)
 	p->mcg_cap = *mcg_cap;
 	if (p->mcg_cap & MCG_CTL_P)
 		p->mcg_ctl = ~0UL;
-	for (i = 0; i < banks; i++)
+	for (i = 0; i < banks; i++) {
 		p->mce_banks[i * 4] = ~0UL;	/* CTL, STATUS, ADDR, MISC of each bank */
+		p->mce_ctl2[i] = 0;
+	}
+	if (vcpu->lapic)
+		lapic_set_cmci(vcpu->lapic, p->mcg_cap & MCG_CMCI_P);
 	return 0;
 }
 
@@ -256,11 +260,38 @@ long vcpu_setup_mce(struct vcpu *vcpu, u64 *mcg_cap)
 #define MCI_STATUS_VAL		(1UL << 63)
 #define MCI_STATUS_OVER		(1UL << 62)
 #define MCI_STATUS_UC		(1UL << 61)
+#define MCI_STATUS_PCC		(1UL << 57)
+#define MCI_STATUS_S		(1UL << 56)
+#define MCI_STATUS_AR		(1UL << 55)
+#define MCI_STATUS_COUNT	GENMASK(52, 38)		/* of corrected errors */
 #define MCG_STATUS_MCIP		(1UL << 2)
 
+/* Uncorrected, no action required: logged and signalled as corrected ones are. SDM 3B 15.6.3 */
+static bool mce_is_ucna(const struct kvm_x86_mce *mce)
+{
+	return (mce->status & MCI_STATUS_UC) && !mce->mcg_status &&
+	       !(mce->status & (MCI_STATUS_PCC | MCI_STATUS_S | MCI_STATUS_AR));
+}
+
+/* The bank's interrupt, if @count errors reach its threshold. SDM 3B 15.5.1 */
+static void mce_cmci(struct vcpu *vcpu, u32 bank, u64 count)
+{
+	u64 ctl2 = vcpu->priv->mce_ctl2[bank], threshold = ctl2 & MCI_CTL2_THRESHOLD;
+
+	if (vcpu->lapic && (ctl2 & MCI_CTL2_CMCI_EN) && (!threshold || count >= threshold))
+		lapic_cmci(vcpu->lapic);
+}
+
+static void mce_log(u64 *bank, const struct kvm_x86_mce *mce)
+{
+	bank[1] = mce->status;
+	bank[2] = mce->addr;
+	bank[3] = mce->misc;
+}
+
 /**
- * KVM_X86_SET_MCE: log a machine check and, if uncorrected, raise #MC. -EINVAL: bank, or nothing
- * valid to log.
+ * KVM_X86_SET_MCE: log a machine check; if it is uncorrected and needs action, raise #MC, else the
+ * interrupt that the guest has asked for. -EINVAL: bank, or nothing valid to log.
  */
 long vcpu_set_mce(struct vcpu *vcpu, struct kvm_x86_mce *mce)
 {
@@ -271,6 +302,12 @@ long vcpu_set_mce(struct vcpu *vcpu, struct kvm_x86_mce *mce)
 	    !(mce->status & MCI_STATUS_VAL))
 		return -EINVAL;
 	bank = &p->mce_banks[mce->bank * 4];
+	if (mce_is_ucna(mce)) {
+		mce_log(bank, mce);
+		p->mcg_status = 0;
+		mce_cmci(vcpu, mce->bank, MCI_CTL2_THRESHOLD);
+		return 0;
+	}
 	if (mce->status & MCI_STATUS_UC) {
 		struct x86_fault mc = { .vector = EXC_MC };
 
@@ -292,9 +329,9 @@ long vcpu_set_mce(struct vcpu *vcpu, struct kvm_x86_mce *mce)
 	} else if (bank[1] & MCI_STATUS_VAL) {
 		mce->status |= MCI_STATUS_OVER;
 	}
-	bank[1] = mce->status;
-	bank[2] = mce->addr;
-	bank[3] = mce->misc;
+	mce_log(bank, mce);
+	if (!(mce->status & MCI_STATUS_UC))
+		mce_cmci(vcpu, mce->bank, FIELD_GET(MCI_STATUS_COUNT, mce->status));
 	return 0;
 }
 

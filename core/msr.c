@@ -276,6 +276,29 @@ static int set_mce_bank(struct vcpu *v, u32 index, u64 val, bool host)
 	return 0;
 }
 
+/* SDM 3B 15.3.2.5 */
+static int get_mce_ctl2(struct vcpu *v, u32 index, u64 *val, bool host)
+{
+	u32 i = index - MSR_IA32_MC0_CTL2;
+
+	if (i >= (v->priv->mcg_cap & MCG_BANKS) || (!(v->priv->mcg_cap & MCG_CMCI_P) && !host))
+		return -EINVAL;
+	*val = v->priv->mce_ctl2[i];
+	return 0;
+}
+
+static int set_mce_ctl2(struct vcpu *v, u32 index, u64 val, bool host)
+{
+	u32 i = index - MSR_IA32_MC0_CTL2;
+
+	if (i >= (v->priv->mcg_cap & MCG_BANKS) || (val & ~(MCI_CTL2_THRESHOLD | MCI_CTL2_CMCI_EN)))
+		return -EINVAL;
+	if (!(v->priv->mcg_cap & MCG_CMCI_P) && (val || !host))
+		return -EINVAL;
+	v->priv->mce_ctl2[i] = val;
+	return 0;
+}
+
 /* ---- model and platform ---------------------------------------------------------------------- */
 
 static int get_feature_control(struct vcpu *v, u32 index, u64 *val, bool host)

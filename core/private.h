@@ -115,7 +115,7 @@ struct vcpu_priv {
 	u64 mtrr_def, mtrr_fix[11], mtrr_base[8], mtrr_mask[8], pat;
 	u64 misc_enable, tsc_adjust, ucode_rev, arch_capabilities, feature_control, spec_ctrl,
 		smbase, smi_count, power_ctl;
-	u64 mcg_cap, mcg_status, mcg_ctl, mce_banks[32 * 4];
+	u64 mcg_cap, mcg_status, mcg_ctl, mce_banks[32 * 4], mce_ctl2[32];
 	u64 virt_spec_ctrl, platform_info, misc_features, hwcr;
 	/* paravirtual: core/pv.c */
 	u64 pv_system_time, pv_wall_clock, pv_steal, pv_poll_control;

@@ -86,6 +86,10 @@ u64 lapic_base_msr(const struct lapic *l);
 /* -EINVAL: illegal transition or reserved bit */
 int lapic_set_base_msr(struct lapic *l, u64 val, bool host);
 bool lapic_x2apic(const struct lapic *l);
+/* IA32_MCG_CAP.CMCI_P was set: the register LVT CMCI is there, or is not. SDM 3B 15.5.1 */
+void lapic_set_cmci(struct lapic *l, bool has);
+/* A corrected or a no-action machine check asks for its interrupt. */
+void lapic_cmci(struct lapic *l);
 bool lapic_enabled(const struct lapic *l);		/* globally, by the base MSR */
 /* xAPIC page: offset 0..0xfff; true: handled. x2APIC MSRs 0x800..0x8ff: 0 or -EINVAL (#GP). */
 bool lapic_mmio(struct lapic *l, u32 offset, void *data, unsigned int len, bool write);

@@ -42,6 +42,7 @@ static const struct {
 	/* reserved bits too, as in Linux, whose state others load here */
 	[APIC_ICR]	= { (u32)~ICR_BUSY, R | W | XR | XW },
 	[APIC_ICR2]	= { 0xff000000, R | W },
+	[APIC_LVTCMCI]	= { LVT_VECTOR | LVT_MODE | LVT_MASKED, R | W | XR | XW },
 	[APIC_LVTT]	= { LVT_VECTOR | LVT_MASKED | LVTT_MODE, R | W | XR | XW },
 	[APIC_LVTTHMR]	= { LVT_VECTOR | LVT_MODE | LVT_MASKED, R | W | XR | XW },
 	[APIC_LVTPC]	= { LVT_VECTOR | LVT_MODE | LVT_MASKED, R | W | XR | XW },
@@ -53,6 +54,13 @@ static const struct {
 	[APIC_TDCR]	= { 0xb, R | W | XR | XW },
 	[APIC_SELF_IPI]	= { LVT_VECTOR, XW },
 };
+
+static unsigned int reg_access(const struct lapic *l, unsigned int reg)
+{
+	if (reg >= APIC_NR_REGS || (reg == APIC_LVTCMCI && !l->has_cmci))
+		return 0;
+	return reg_rule[reg].access;
+}
 
 static int highest_bit(const u32 *words)
 {
@@ -209,11 +217,13 @@ static void reset_registers(struct lapic *l)
 		host_store_relaxed(&l->reg[i], 0);
 	host_store_relaxed(&l->irr_pending, 0);
 	l->reg[APIC_ID] = id;
-	l->reg[APIC_VERSION] = APIC_VERSION_VALUE;
+	l->reg[APIC_VERSION] = l->has_cmci ? APIC_VERSION_CMCI : APIC_VERSION_VALUE;
 	l->reg[APIC_DFR] = 0xffffffff;
 	l->reg[APIC_SVR] = 0xff;
 	for (i = APIC_LVTT; i <= APIC_LVTERR; i++)
 		l->reg[i] = LVT_MASKED;
+	if (l->has_cmci)
+		l->reg[APIC_LVTCMCI] = LVT_MASKED;
 	/* As firmware leaves it: the boot CPU listens to the 8259s. Guests without firmware depend
 	 * on it. */
 	if (l->base & APIC_BASE_BSP)
@@ -321,6 +331,21 @@ static void write_svr(struct lapic *l, u32 val)
 		return;
 	for (i = APIC_LVTT; i <= APIC_LVTERR; i++)
 		host_fetch_or(&l->reg[i], (u32)LVT_MASKED);
+	if (l->has_cmci)
+		host_fetch_or(&l->reg[APIC_LVTCMCI], (u32)LVT_MASKED);
+}
+
+void lapic_set_cmci(struct lapic *l, bool has)
+{
+	l->has_cmci = has;
+	l->reg[APIC_VERSION] = has ? APIC_VERSION_CMCI : APIC_VERSION_VALUE;
+	host_store_relaxed(&l->reg[APIC_LVTCMCI], has ? (u32)LVT_MASKED : 0);
+}
+
+void lapic_cmci(struct lapic *l)
+{
+	if (l->has_cmci && lapic_enabled(l))
+		lapic_local(l, APIC_LVTCMCI);
 }
 
 /* val is within the register's write mask; only registers that can be written come here. */
@@ -348,6 +373,7 @@ static void write_reg(struct lapic *l, unsigned int reg, u32 val)
 		l->reg[APIC_ICR] = val;
 		send_ipi(l, val, l->reg[APIC_ICR2] >> 24);
 		break;
+	case APIC_LVTCMCI:
 	case APIC_LVTT:
 	case APIC_LVTTHMR:
 	case APIC_LVTPC:
@@ -392,10 +418,10 @@ bool lapic_mmio(struct lapic *l, u32 offset, void *data, unsigned int len, bool 
 			host_memset(data, 0xff, len);
 		return true;
 	}
-	if (reg >= APIC_NR_REGS || !(reg_rule[reg].access & (write ? W : R))) {
+	if (!(reg_access(l, reg) & (write ? W : R))) {
 		/* EOI reads and writes of read-only registers are no errors, only reserved places
 		 * are */
-		if (reg >= APIC_NR_REGS || !(reg_rule[reg].access & (R | W)))
+		if (!(reg_access(l, reg) & (R | W)))
 			lapic_error(l, ESR_ILLEGAL_REG);
 		if (!write)
 			host_memset(data, 0, len);
@@ -421,7 +447,7 @@ int lapic_msr_read(struct lapic *l, u32 msr, u64 *val)
 {
 	u32 reg = msr - 0x800;
 
-	if (!lapic_x2apic(l) || reg >= APIC_NR_REGS || !(reg_rule[reg].access & XR))
+	if (!lapic_x2apic(l) || !(reg_access(l, reg) & XR))
 		return -EINVAL;
 	*val = read_reg(l, reg);
 	if (reg == APIC_ICR)
@@ -433,7 +459,7 @@ int lapic_msr_write(struct lapic *l, u32 msr, u64 val)
 {
 	u32 reg = msr - 0x800;
 
-	if (!lapic_x2apic(l) || reg >= APIC_NR_REGS || !(reg_rule[reg].access & XW))
+	if (!lapic_x2apic(l) || !(reg_access(l, reg) & XW))
 		return -EINVAL;
 	if (reg == APIC_ICR) {
 		if (val & X2_ICR_RESERVED)
@@ -445,7 +471,7 @@ int lapic_msr_write(struct lapic *l, u32 msr, u64 val)
 		return 0;
 	}
 	/* Delivery status and remote IRR of an LVT entry are read-only, not reserved. */
-	if (reg >= APIC_LVTT && reg <= APIC_LVTERR)
+	if (reg == APIC_LVTCMCI || (reg >= APIC_LVTT && reg <= APIC_LVTERR))
 		val &= ~(u64)(BIT(12) | LVT_REMOTE_IRR);
 	if (val & ~(u64)reg_rule[reg].write_mask)
 		return -EINVAL;
@@ -487,6 +513,8 @@ int lapic_set_state(struct lapic *l, const struct kvm_lapic_state *s)
 	for (i = 0; i < APIC_NR_REGS; i++) {
 		u32 mask = reg_rule[i].write_mask;
 
+		if (!reg_access(l, i))
+			mask = 0;
 		if ((i >= APIC_ISR && i < APIC_ESR) || i == APIC_ESR || (i == APIC_ICR2 && x2))
 			mask = 0xffffffff;
 		host_store_relaxed(&l->reg[i], reg[i] & mask);
@@ -494,7 +522,7 @@ int lapic_set_state(struct lapic *l, const struct kvm_lapic_state *s)
 	/* Vectors 0 to 15 cannot be in service. As requests they stay what the client wrote: their
 	 * priority class 0 is never above the processor's, so they are not delivered. */
 	l->reg[APIC_ISR] &= 0xffff0000;
-	l->reg[APIC_VERSION] = APIC_VERSION_VALUE;
+	l->reg[APIC_VERSION] = l->has_cmci ? APIC_VERSION_CMCI : APIC_VERSION_VALUE;
 	l->reg[APIC_DFR] |= 0x0fffffff;
 	l->reg[APIC_EOI] = 0;
 	l->reg[APIC_SELF_IPI] = 0;

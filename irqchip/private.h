@@ -29,7 +29,7 @@ enum {
 	APIC_EOI = 0x0b,
 	APIC_RRD = 0x0c, APIC_LDR = 0x0d, APIC_DFR = 0x0e, APIC_SVR = 0x0f, APIC_ISR = 0x10,
 	APIC_TMR = 0x18,
-	APIC_IRR = 0x20, APIC_ESR = 0x28, APIC_ICR = 0x30, APIC_ICR2 = 0x31, APIC_LVTT = 0x32,
+	APIC_IRR = 0x20, APIC_ESR = 0x28, APIC_LVTCMCI = 0x2f, APIC_ICR = 0x30, APIC_ICR2 = 0x31, APIC_LVTT = 0x32,
 	APIC_LVTTHMR = 0x33,
 	APIC_LVTPC = 0x34, APIC_LVT0 = 0x35, APIC_LVT1 = 0x36, APIC_LVTERR = 0x37,
 	APIC_TMICT = 0x38,
@@ -60,6 +60,7 @@ enum {
 #define   ESR_ILLEGAL_REG	BIT(7)
 
 #define APIC_VERSION_VALUE	0x50014		/* six LVT entries, no EOI broadcast suppression */
+#define APIC_VERSION_CMCI	0x60014		/* seven */
 
 #define APIC_BASE_BSP		BIT(8)
 #define APIC_BASE_EXTD		BIT(10)
@@ -94,6 +95,7 @@ struct lapic {
 	u32 esr_pending;	/* errors since the last write of ESR */
 	u32 esr_armed;
 	u64 base;		/* IA32_APIC_BASE */
+	bool has_cmci;		/* IA32_MCG_CAP.CMCI_P: LVT CMCI is there */
 	u32 reg[APIC_NR_REGS];
 
 	struct host_spinlock lock;

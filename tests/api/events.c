@@ -305,6 +305,7 @@ static void set_mce(void **state)
 	t_fails(EFAULT, T(cpu.fd, KVM_X86_SET_MCE, T_BAD_PTR));
 	/* uncorrected, and the guest has not enabled CR4.MCE: shutdown */
 	m.status = STATUS_VAL | STATUS_UC | STATUS_EN;
+	m.mcg_status = 4;
 	t_ok(T(cpu.fd, KVM_X86_SET_MCE, &m));
 	t_run_to(&cpu, KVM_EXIT_SHUTDOWN);
 }
@@ -325,7 +326,67 @@ static void uncorrected_mce_is_delivered(void **state)
 	assert_int_equal(t_msr(&cpu, 0x17a), 5);			/* IA32_MCG_STATUS */
 }
 
+/* Corrected errors, and uncorrected ones that need no action, interrupt by LVT CMCI where the guest has asked for it. */
+static bool cmci_pending(struct t_cpu *c)
+{
+	struct kvm_lapic_state s;
+	bool pending;
+
+	t_ok(T(c->fd, KVM_GET_LAPIC, &s));
+	pending = s.regs[0x200 + 0xa9 / 32 * 16 + 0xa9 % 32 / 8] & 1 << (0xa9 % 8);
+	s.regs[0x200 + 0xa9 / 32 * 16 + 0xa9 % 32 / 8] = 0;
+	t_ok(T(c->fd, KVM_SET_LAPIC, &s));
+	return pending;
+}
+
+static void corrected_mce_interrupts(void **state)
+{
+	struct kvm_x86_mce m = { .status = STATUS_VAL | STATUS_UC | STATUS_EN, .addr = 0x6000, .bank = 7 };
+	uint64_t cap = 10 | 1 << 8 | 1 << 10, supported;
+	const uint32_t lvt = 0xa9, svr = 0x1ff;
+	struct kvm_lapic_state s;
+	struct t_vm v;
+	struct t_cpu c;
+
+	t_vm_create(&v, T_IRQCHIP);
+	t_cpu_create(&v, &c, 0);
+	t_ok(T(v.kvm, KVM_X86_GET_MCE_CAP_SUPPORTED, &supported));
+	if (!(supported & 1 << 10)) {
+		printf("no CMCI here\n");
+		T_END(&v, &c);
+		skip();
+	}
+	t_ok(T(c.fd, KVM_X86_SETUP_MCE, &cap));
+	t_ok(T(c.fd, KVM_GET_LAPIC, &s));
+	assert_int_equal(s.regs[0x32], 6);				/* the highest LVT entry */
+	memcpy(s.regs + 0xf0, &svr, 4);
+	memcpy(s.regs + 0x2f0, &lvt, 4);
+	t_ok(T(c.fd, KVM_SET_LAPIC, &s));
+	t_ok(T(c.fd, KVM_X86_SET_MCE, &m));				/* logged, but not asked for */
+	assert_int_equal(t_msr(&c, MC0_STATUS + 7 * 4), m.status);
+	assert_int_equal(t_msr(&c, MC0_STATUS + 7 * 4 + 1), 0x6000);
+	assert_false(cmci_pending(&c));
+	assert_int_equal(t_set_msr(&c, 0x287, 1ULL << 30 | 1ULL << 29), 0);	/* reserved */
+	assert_int_equal(t_set_msr(&c, 0x287, 1ULL << 30 | 3), 1);
+	t_ok(T(c.fd, KVM_X86_SET_MCE, &m));
+	assert_true(cmci_pending(&c));
+	assert_int_equal(t_set_msr(&c, MC0_STATUS + 7 * 4, 0), 1);
+	m.status = STATUS_VAL | STATUS_EN | 2ULL << 38;			/* two corrected ones: below the threshold */
+	t_ok(T(c.fd, KVM_X86_SET_MCE, &m));
+	assert_false(cmci_pending(&c));
+	m.status = STATUS_VAL | STATUS_EN | 3ULL << 38;
+	t_ok(T(c.fd, KVM_X86_SET_MCE, &m));
+	assert_true(cmci_pending(&c));
+	cap &= ~(1ULL << 10);
+	t_ok(T(c.fd, KVM_X86_SETUP_MCE, &cap));
+	assert_int_equal(t_set_msr(&c, 0x287, 1ULL << 30), 0);
+	t_ok(T(c.fd, KVM_GET_LAPIC, &s));
+	assert_int_equal(s.regs[0x32], 5);
+	T_END(&v, &c);
+}
+
 #define CASE(f) cmocka_unit_test_setup_teardown(f, begin, end)
 T_MAIN(CASE(quiet_at_first), CASE(exception_set_by_client), CASE(refusals), CASE(payload), CASE(triple_fault_event),
        CASE(set_regs_drops_exception), CASE(shadow), CASE(interrupt_vector), CASE(interrupt_with_a_pic_in_there),
-       CASE(interrupt_window), CASE(nmi), CASE(setup_mce), CASE(set_mce), CASE(uncorrected_mce_is_delivered))
+       CASE(interrupt_window), CASE(nmi), CASE(setup_mce), CASE(set_mce), CASE(uncorrected_mce_is_delivered),
+       CASE(corrected_mce_interrupts))
