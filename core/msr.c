@@ -448,6 +448,18 @@ static int set_must_be_zero(struct vcpu *v, u32 index, u64 val, bool host)
 	return val ? -EINVAL : 0;
 }
 
+/* No supervisor state components are offered. SDM 1 13.3 */
+static int get_xss(struct vcpu *v, u32 index, u64 *val, bool host)
+{
+	*val = 0;
+	return host || vcpu_has_feature(v, FEAT_XSAVES) ? 0 : -EINVAL;
+}
+
+static int set_xss(struct vcpu *v, u32 index, u64 val, bool host)
+{
+	return !val && (host || vcpu_has_feature(v, FEAT_XSAVES)) ? 0 : -EINVAL;
+}
+
 /* Linux warns of firmware where the TSC does not count with P0's frequency: it does. */
 static int get_hwcr(struct vcpu *v, u32 index, u64 *val, bool host)
 {

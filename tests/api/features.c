@@ -90,7 +90,7 @@ struct feature {
 	X(xsaveopt,	0xd, 1, EAX, 0, VEX "mov $0x6000, %esi; xsaveopt (%rsi);")		\
 	X(xsavec,	0xd, 1, EAX, 1, VEX "mov $0x6000, %esi; xsavec (%rsi); xrstor (%rsi);")	\
 	X(xgetbv1,	0xd, 1, EAX, 2, VEX "mov $1, %ecx; xgetbv;")				\
-	X(xsaves,	0xd, 1, EAX, 3, VEX KEEP(0xda0) "mov $0x6000, %esi; xsaves (%rsi);")	\
+	X(xsaves,	0xd, 1, EAX, 3, VEX KEEP(0xda0) "mov $0x6000, %esi; xsaves (%rsi); xrstors (%rsi);")	\
 	X(lahf_lm,	0x80000001, 0, ECX, 0, "lahf; sahf;")					\
 	X(cr8_legacy,	0x80000001, 0, ECX, 4, "mov %cr8, %rax;")				\
 	X(abm,		0x80000001, 0, ECX, 5, "lzcnt %rax, %rbx;")				\

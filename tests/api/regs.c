@@ -146,6 +146,71 @@ static void xsave2(void **state)
 	free(old);
 }
 
+/*
+ * With IA32_XSS 0, XSAVES writes what XSAVEC does, and XRSTORS takes that back; %ebx says what to restore in the end.
+ * SDM 1 13.11, 13.12
+ */
+GUEST64(xsaves_code, "mov %cr4, %rax; or $0x40600, %eax; mov %rax, %cr4; xor %ecx, %ecx; xor %edx, %edx; mov $7, %eax; xsetbv;"
+	"mov $0xa000, %esi; xrstor (%rsi);"			/* the pattern */
+	"mov $6, %eax; mov $0xb000, %esi; xsavec (%rsi); mov $0xc000, %esi; xsaves (%rsi);"
+	"vzeroall; xrstors (%rsi);"
+	"mov $0xd000, %esi; xsavec (%rsi);"
+	"xrstors (%rbx); out %al, $0x10; hlt");
+
+static void xsaves(void **state)
+{
+	struct kvm_cpuid2 *c = t_supported_cpuid(vm.kvm);
+	uint8_t *from = vm.mem + 0xa000;
+	const uint64_t bv = 6;
+	struct kvm_regs r;
+	bool has = false, avx = false;
+	unsigned int i, k;
+
+	for (i = 0; i < c->nent; i++) {
+		if (c->entries[i].function == 0xd && c->entries[i].index == 1)
+			has = c->entries[i].eax & 8;
+		if (c->entries[i].function == 0xd && c->entries[i].index == 0)
+			avx = c->entries[i].eax & 4;
+	}
+	free(c);
+	if (!has || !avx) {
+		printf("no XSAVES here\n");
+		skip();
+	}
+	T_LOAD(&vm, T_CODE, xsaves_code);
+	for (k = 0; k < 3; k++) {
+		memset(vm.mem + 0xb000, 0xcc, 0x3000);
+		for (i = 0xb000; i < 0xe000; i += 0x1000)
+			memset(vm.mem + i + 512, 0, 64);	/* the header, which is not written as a whole */
+		memset(vm.mem + 0xe000, 0, 0x1000);
+		memset(from, 0, 0x1000);
+		for (i = 0; i < 256; i++)			/* XMM0-15, their upper halves */
+			from[160 + i] = from[576 + i] = (uint8_t)(i * 7 + 1);
+		from[24] = 0x80;
+		from[25] = 0x1f;				/* MXCSR */
+		memcpy(from + 512, &bv, 8);
+		t_cpu_long(&vm, &cpu, T_CODE);
+		r = t_regs(&cpu);
+		/* last: the saved area; one that is not compacted; one with a component beyond XCR0: #GP, no IDT */
+		r.rbx = k ? 0xe000 : 0xc000;
+		t_set_regs(&cpu, &r);
+		if (k == 2)
+			vm.mem[0xe000 + 527] = 0x80, vm.mem[0xe000 + 520] = 8;
+		t_run_to(&cpu, k ? KVM_EXIT_SHUTDOWN : KVM_EXIT_IO);
+		assert_memory_equal(vm.mem + 0xb000, vm.mem + 0xc000, 0x1000);
+		assert_memory_equal(vm.mem + 0xb000, vm.mem + 0xd000, 0x1000);
+		assert_memory_equal(from + 160, vm.mem + 0xc000 + 160, 256);
+		assert_memory_equal(from + 576, vm.mem + 0xc000 + 576, 256);
+		assert_int_equal(vm.mem[0xc000 + 527], 0x80);	/* compacted */
+		t_cpu_destroy(&cpu);
+		t_vm_destroy(&vm);
+		t_vm_create(&vm, 0);
+		t_cpu_create(&vm, &cpu, 0);
+		T_LOAD(&vm, T_CODE, xsaves_code);
+		from = vm.mem + 0xa000;
+	}
+}
+
 GUEST64(ymm_code, "mov %cr4, %rax; or $0x40000, %eax; mov %rax, %cr4; xor %ecx, %ecx; xgetbv; mov %eax, 0x9000;"
 	"vpaddq %ymm5, %ymm5, %ymm5; out %al, $0x10; hlt");
 
@@ -266,4 +331,4 @@ static void translation(void **state)
 
 #define CASE(f) cmocka_unit_test_setup_teardown(f, begin, end)
 T_MAIN(CASE(general_registers), CASE(rflags_bit_1_is_one), CASE(power_up_values), CASE(fpu), CASE(xsave), CASE(xsave2),
-       CASE(xcrs_and_ymm), CASE(debug_registers), CASE(translation))
+       CASE(xsaves), CASE(xcrs_and_ymm), CASE(debug_registers), CASE(translation))

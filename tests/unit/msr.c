@@ -116,7 +116,7 @@ static void legality(void **state)
 		{ MSR_IA32_APIC_BASE, 0xfee00000 | APIC_BASE_ENABLE | APIC_BASE_BSP, 0 },
 		/* x2APIC without enable */
 		{ MSR_IA32_APIC_BASE, 0xfee00000 | APIC_BASE_X2APIC, -EINVAL },
-		{ 0x40000000, 0, -EINVAL }, { 0xda0, 0, -EINVAL }, { 0x480, 0, -EINVAL },
+		{ 0x40000000, 0, -EINVAL }, { 0xda0, 1, -EINVAL }, { 0x480, 0, -EINVAL },
 	};
 	unsigned int i;
 

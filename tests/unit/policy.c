@@ -61,7 +61,7 @@ static void bits(void **state)
 		  BIT(30) | BIT(31) },
 		{ 7, 0, CPUID_ECX, 0, BIT(3) | BIT(4) | BIT(16) },	/* PKU, OSPKE, LA57 */
 		{ 7, 0, CPUID_EDX, 0, BIT(26) | BIT(27) | BIT(31) },	/* SPEC_CTRL, STIBP, SSBD */
-		{ 0xd, 1, CPUID_EAX, 0, BIT(3) | BIT(4) },		/* XSAVES, XFD */
+		{ 0xd, 1, CPUID_EAX, 0, BIT(4) },			/* XFD */
 		{ 0x80000001, 0, CPUID_ECX, 0, BIT(2) | BIT(29) },	/* SVM, MWAITX */
 		{ 0x80000001, 0, CPUID_EDX, 0, BIT(25) | BIT(31) },	/* FFXSR, 3DNow! */
 		{ 0x80000007, 0, CPUID_EDX, 0, 0xfffffeff },
@@ -260,8 +260,8 @@ static void features(void **state)
 		    has(f, FEAT_CMOV));
 	assert_int_equal(has(f, FEAT_AVX2), host(7, 0, CPUID_EBX) >> 5 & 1);
 	assert_int_equal(has(f, FEAT_RDTSCP), host(0x80000001, 0, CPUID_EDX) >> 27 & 1);
-	assert_false(has(f, FEAT_VMX) || has(f, FEAT_SVM) || has(f, FEAT_XSAVES) ||
-		     has(f, FEAT_PKU));
+	assert_false(has(f, FEAT_VMX) || has(f, FEAT_SVM) || has(f, FEAT_PKU));
+	assert_int_equal(has(f, FEAT_XSAVES), host(0xd, 1, CPUID_EAX) >> 3 & 1);
 
 	/* no CPUID at all: instructions that nothing guards work, as on hardware */
 	policy_features(e, n, NULL, 0, f);

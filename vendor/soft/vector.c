@@ -108,7 +108,8 @@ static int state_size(struct soft_vcpu *sv, struct emul *e, gva_t gva, u32 *len)
 	case OP_FXSAVE: case OP_FXRSTOR:
 		*len = 512;
 		return gva & 15 ? raise(e, EXC_GP, true) : 0;
-	case OP_XSAVE: case OP_XSAVEOPT: case OP_XSAVEC: case OP_XRSTOR:
+	case OP_XSAVE: case OP_XSAVEOPT: case OP_XSAVEC: case OP_XSAVES:
+	case OP_XRSTOR: case OP_XRSTORS:
 		*len = mask & XCR0_AVX ? 832 : 576;
 		return gva & 63 ? raise(e, EXC_GP, true) : 0;
 	}
@@ -143,6 +144,9 @@ static int check_xrstor(struct soft_vcpu *sv, struct emul *e, const u8 *buf)
 	__builtin_memcpy(&bv, buf + 512, 8);
 	__builtin_memcpy(&comp, buf + 520, 8);
 	if (bv & ~sv->st.xcr0)
+		return raise(e, EXC_GP, true);
+	/* XRSTORS takes the compacted form only. SDM 1 13.12 */
+	if (e->insn.op == OP_XRSTORS && !(comp & BIT_ULL(63)))
 		return raise(e, EXC_GP, true);
 	if ((comp & BIT_ULL(63)) && ((comp & ~BIT_ULL(63)) & ~sv->st.xcr0))
 		return raise(e, EXC_GP, true);
@@ -288,8 +292,9 @@ int soft_vector(struct vcpu *vcpu, struct emul *e, gva_t gva)
 {
 	struct soft_vcpu *sv = soft_of(vcpu);
 	struct insn *in = &e->insn;
+	bool restore = in->op == OP_XRSTOR || in->op == OP_XRSTORS;
 	bool xstate = in->op == OP_XSAVE || in->op == OP_XSAVEOPT || in->op == OP_XSAVEC ||
-		      in->op == OP_XRSTOR;
+		      in->op == OP_XSAVES || restore;
 	struct insn plain;
 	u32 len = 0;
 	int ret;
@@ -317,7 +322,7 @@ int soft_vector(struct vcpu *vcpu, struct emul *e, gva_t gva)
 				return ret;
 		}
 	}
-	if (in->op == OP_XRSTOR) {
+	if (restore) {
 		ret = check_xrstor(sv, e, sv->bounce);
 		if (ret)
 			return ret;
@@ -334,6 +339,18 @@ int soft_vector(struct vcpu *vcpu, struct emul *e, gva_t gva)
 		 * never use it */
 		plain = *in;
 		plain.modrm = (in->modrm & ~0x38) | 4 << 3;
+		in = &plain;
+	} else if (in->op == OP_XSAVES) {
+		/* IA32_XSS is 0 for guests: the same as XSAVEC, 0f c7 /4, but for privilege. SDM 1
+		 * 13.11 */
+		plain = *in;
+		plain.modrm = (in->modrm & ~0x38) | 4 << 3;
+		in = &plain;
+	} else if (in->op == OP_XRSTORS) {
+		/* as XRSTOR, 0f ae /5 */
+		plain = *in;
+		plain.opcode = 0xae;
+		plain.modrm = (in->modrm & ~0x38) | 5 << 3;
 		in = &plain;
 	}
 	build_stub(sv, in);
