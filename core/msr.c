@@ -531,7 +531,7 @@ static int set_steal_time(struct vcpu *v, u32 index, u64 val, bool host)
 	if (!pv_allowed(v, 5, host) || (val & KVM_STEAL_RESERVED))
 		return -EINVAL;
 	v->priv->pv_steal = val;
-	v->priv->steal_wall = v->priv->steal_last = 0;
+	v->priv->steal_wall = v->priv->steal_last = v->priv->steal_left = 0;
 	if (val & KVM_STEAL_ENABLE)
 		vcpu_request(v, REQ_STEAL_UPDATE);
 	return 0;

@@ -122,7 +122,8 @@ struct vcpu_priv {
 	bool pv_guest_paused;
 	u64 tsc_khz;
 	u64 tsc_written;		/* last value the host wrote, for tsc_synchronize() */
-	u64 steal_wall, steal_last, steal_accum;	/* pv_steal_update() */
+	/* pv_steal_update(); steal_left: TSC when KVM_RUN ended */
+	u64 steal_wall, steal_last, steal_accum, steal_thread, steal_delay, steal_left;
 
 	/* IA32_APIC_BASE as the client keeps it, without in-kernel APIC */
 	u64 apic_base;
@@ -323,6 +324,8 @@ int msr_feature_get(u32 index, u64 *val);
 bool cr_set_valid(struct vcpu *vcpu, u64 cr0, u64 cr3, u64 cr4, u64 efer);
 void pv_clock_update(struct vcpu *vcpu);			/* REQ_CLOCK_UPDATE */
 void pv_steal_update(struct vcpu *vcpu, bool running);
+void pv_steal_enter(struct vcpu *vcpu);
+void pv_steal_leave(struct vcpu *vcpu);
 void pv_wall_clock_write(struct vcpu *vcpu, gpa_t gpa);
 u64 vm_clock_ns(struct vm *vm);				/* kvmclock now */
 u64 vcpu_guest_tsc(struct vcpu *vcpu);

@@ -196,17 +196,42 @@ static void write_steal(struct vcpu *v)
 
 #define STEAL_PERIOD_NS	4000000		/* how often a busy vCPU looks */
 #define STEAL_NOISE_NS	10000		/* the two clocks are not read at once */
+#define STEAL_AWAY_KHZ	10		/* fraction of a ms with the client that is worth a look */
+
+/*
+ * What the thread has waited for a CPU since the last call, if that was on the same thread. False:
+ * the host does not say.
+ */
+static bool steal_since(struct vcpu_priv *p, u64 *ns)
+{
+	u64 thread, delay;
+
+	if (host_run_delay(&thread, &delay))
+		return false;
+	*ns = thread == p->steal_thread ? delay - p->steal_delay : 0;
+	p->steal_thread = thread;
+	p->steal_delay = delay;
+	return true;
+}
+
+static void steal_add(struct vcpu *v, u64 ns)
+{
+	if (!ns)
+		return;
+	v->priv->steal_accum += ns;
+	write_steal(v);
+}
 
 /**
- * Account steal time: time in which the vCPU wanted to run and its thread had no CPU, that is wall
- * time inside KVM_RUN and outside HLT less the CPU time of the thread. @running: the vCPU goes on
- * after this; else it sleeps, or the client has it (and the stretch since the last look is lost, so
- * that the client's own waiting never counts).
+ * Account steal time: time in which the vCPU's thread was ready to run and had no CPU. That is asked
+ * for only when wall time inside KVM_RUN and outside HLT exceeds the CPU time of the thread; where
+ * the host cannot say, the difference counts. @running: the vCPU goes on after this; else it
+ * sleeps.
  */
 void pv_steal_update(struct vcpu *v, bool running)
 {
 	struct vcpu_priv *p = v->priv;
-	u64 now, cpu, ran;
+	u64 now, cpu, ran, stolen;
 
 	if (likely(!(p->pv_steal & KVM_STEAL_ENABLE)))
 		return;
@@ -214,16 +239,41 @@ void pv_steal_update(struct vcpu *v, bool running)
 	if (running && p->steal_wall && now - p->steal_wall < STEAL_PERIOD_NS)
 		return;
 	cpu = host_thread_cpu_ns();
-	if (!p->steal_last)		/* just switched on: the guest finds a valid record */
+	if (!p->steal_last) {		/* just switched on: the guest finds a valid record */
+		steal_since(p, &stolen);
 		write_steal(v);
+	}
 	/* less CPU time than at the beginning: another thread has taken the vCPU over */
 	ran = cpu - p->steal_last;
 	if (p->steal_wall && cpu >= p->steal_last && now - p->steal_wall > ran + STEAL_NOISE_NS) {
-		p->steal_accum += now - p->steal_wall - ran;
-		write_steal(v);
+		if (!steal_since(p, &stolen))
+			stolen = now - p->steal_wall - ran;
+		steal_add(v, stolen);
 	}
 	p->steal_wall = running ? now : 0;
 	p->steal_last = cpu;
+}
+
+/**
+ * KVM_RUN begins: the thread may have waited for a CPU while the client had the vCPU, which counts as
+ * well, as in Linux. Asked for only if it was away for long.
+ */
+void pv_steal_enter(struct vcpu *v)
+{
+	struct vcpu_priv *p = v->priv;
+	u64 stolen;
+
+	if (likely(!p->steal_left) || !(p->pv_steal & KVM_STEAL_ENABLE))
+		return;
+	if (host_rdtsc() - p->steal_left > host_tsc_khz() / STEAL_AWAY_KHZ && steal_since(p, &stolen))
+		steal_add(v, stolen);
+}
+
+/** KVM_RUN ends. */
+void pv_steal_leave(struct vcpu *v)
+{
+	v->priv->steal_wall = 0;
+	v->priv->steal_left = v->priv->pv_steal & KVM_STEAL_ENABLE ? host_rdtsc() : 0;
 }
 
 /* ---- hypercalls ------------------------------------------------------------------------------ */

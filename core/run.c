@@ -551,13 +551,14 @@ int vcpu_run(struct vcpu *v)
 
 	if (unlikely(masked))
 		host_sigmask_swap(p->sigmask, &oldmask);
+	pv_steal_enter(v);
 	ret = take_input(v);
 	if (likely(!ret)) {
 		vendor->load(v);
 		ret = run_loaded(v);
 		vendor->put(v);
 	}
-	p->steal_wall = 0;		/* the client's time is not stolen */
+	pv_steal_leave(v);
 	/* A stop that came too late to matter: its signal's handler has run, the client knows. */
 	if (unlikely(host_load_relaxed(&v->requests) & BIT(REQ_STOP)))
 		host_fetch_and(&v->requests, ~BIT(REQ_STOP));

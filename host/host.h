@@ -134,6 +134,11 @@ u64 host_monotonic_ns(void);
 u64 host_realtime_ns(void);
 /* CPU time of the calling thread; a system call, not for hot paths */
 u64 host_thread_cpu_ns(void);
+/*
+ * For how long the calling thread has been ready to run and had no CPU, since it began; *thread: a
+ * number that tells threads apart. Slow. 0; -ENOSYS, -EAGAIN: not known.
+ */
+int host_run_delay(u64 *thread, u64 *ns);
 /* Host TSC rate in kHz, measured or told by the kernel; 0 if the TSC is not usable as a clock. */
 u32 host_tsc_khz(void);
 static inline u64 host_rdtsc(void)

@@ -23,6 +23,17 @@ u64 host_thread_cpu_ns(void)
 	return current->se.sum_exec_runtime;
 }
 
+int host_run_delay(u64 *thread, u64 *ns)
+{
+#ifdef CONFIG_SCHED_INFO
+	*thread = (u64)current;
+	*ns = current->sched_info.run_delay;
+	return 0;
+#else
+	return -ENOSYS;
+#endif
+}
+
 u32 host_tsc_khz(void)
 {
 	return boot_cpu_has(X86_FEATURE_CONSTANT_TSC) && !check_tsc_unstable() ? tsc_khz : 0;

@@ -99,6 +99,7 @@ int host_process_init(void)
 	/* here, because a vCPU thread's system call filter may forbid what measuring needs */
 	host_clock_init();
 	host_tsc_khz();
+	host_delay_init();
 	ret = host_fault_init();
 	if (!ret)
 		ret = host_service_start();

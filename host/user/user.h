@@ -36,6 +36,9 @@ int host_process_init(void);
  */
 u64 host_process_token(void);
 
+/** delay.c: learn how to tell threads' ids without a system call. On a thread that may call gettid. */
+void host_delay_init(void);
+
 /* ---- service.c, timer.c, eventfd.c: one thread for timers and watched eventfds ---- */
 
 /** Start the service thread if there is none. 0 or -errno. */

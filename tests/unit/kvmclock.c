@@ -3,11 +3,15 @@
  * The paravirtual clock as a guest computes it (Documentation/virt/kvm/x86/msr.rst), steal time,
  * hypercalls. The reference is the host's CLOCK_MONOTONIC.
  */
+#define _GNU_SOURCE
 #include <stdarg.h>
 #include <setjmp.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 #include <pthread.h>
+#include <sched.h>
 #include <cmocka.h>
 #include "t_interp.h"
 
@@ -227,46 +231,99 @@ struct steal {
 	u8 preempted;
 };
 
-static void busy(u64 ns)
+/* What the kernel says this thread has waited for a CPU. */
+static u64 waited(void)
 {
-	u64 end = host_thread_cpu_ns() + ns;
+	unsigned long long ran, wait = 0;
+	FILE *f = fopen("/proc/thread-self/schedstat", "r");
 
-	while (host_thread_cpu_ns() < end)
-		;
+	if (!f || fscanf(f, "%llu %llu", &ran, &wait) != 2)
+		wait = 0;
+	if (f)
+		fclose(f);
+	return wait;
 }
 
+static bool stop;
+
+static void *spin(void *arg)
+{
+	while (!__atomic_load_n(&stop, __ATOMIC_RELAXED))
+		;
+	return arg;
+}
+
+/* Two threads on one CPU, until this one has waited that long. */
+static void contend(u64 ns)
+{
+	u64 until = waited() + ns;
+	cpu_set_t all, one;
+	pthread_t t;
+	int cpu;
+
+	assert_int_equal(sched_getaffinity(0, sizeof(all), &all), 0);
+	for (cpu = 0; !CPU_ISSET(cpu, &all); cpu++)
+		;
+	CPU_ZERO(&one);
+	CPU_SET(cpu, &one);
+	assert_int_equal(sched_setaffinity(0, sizeof(one), &one), 0);
+	__atomic_store_n(&stop, false, __ATOMIC_RELAXED);
+	assert_int_equal(pthread_create(&t, NULL, spin, NULL), 0);
+	while (waited() < until)
+		;
+	__atomic_store_n(&stop, true, __ATOMIC_RELAXED);
+	pthread_join(t, NULL);
+	sched_setaffinity(0, sizeof(all), &all);
+}
+
+/* What the guest is told, between two looks, is what the kernel says. */
 static void steal_time(void **state)
 {
 	struct steal *s = (void *)(t_interp.ram + STEAL_GPA);
 	struct timespec pause = { .tv_nsec = 30000000 };
-	u64 before;
+	u64 before, w0, w1, w2, w3;
 
+	if (access("/proc/thread-self/schedstat", R_OK)) {
+		printf("the kernel does not say how long threads wait\n");
+		skip();
+	}
 	assert_int_equal(msr_set(v, MSR_KVM_STEAL_TIME, STEAL_GPA | 1, false), 0);
 	pv_steal_update(v, true);
-	busy(10000000);
-	pv_steal_update(v, true);
-	/* other programs may have had this CPU meanwhile, but not for ever */
-	assert_in_range(s->steal, 0, 1000000000);
 	assert_int_equal(s->version & 1, 0);
-	/* the thread sleeps though the vCPU wants to run: as if it waited for a CPU */
-	before = s->steal;
-	nanosleep(&pause, NULL);
-	pv_steal_update(v, true);
-	assert_in_range(s->steal - before, 25000000, 1000000000);
-	/* in HLT nothing is stolen */
+	assert_int_not_equal(s->version, 0);
+	/* inside KVM_RUN */
+	w0 = waited();
 	pv_steal_update(v, false);
+	pv_steal_update(v, true);
+	w1 = waited();
 	before = s->steal;
-	nanosleep(&pause, NULL);
+	contend(20000000);
+	w2 = waited();
 	pv_steal_update(v, true);
-	assert_int_equal(s->steal, before);
-	/* nor while the client has the vCPU */
-	pv_steal_update(v, true);
-	settle();
+	w3 = waited();
+	assert_in_range(s->steal - before, w2 - w1, w3 - w0);
+	/* and while the client has the vCPU */
+	w0 = w2;
+	w1 = w3;
 	before = s->steal;
-	nanosleep(&pause, NULL);
-	pv_steal_update(v, true);
-	assert_int_equal(s->steal, before);
+	pv_steal_leave(v);
+	contend(20000000);
+	w2 = waited();
+	pv_steal_enter(v);
+	w3 = waited();
+	assert_in_range(s->steal - before, w2 - w1, w3 - w0);
 	assert_int_equal(s->version & 1, 0);
+	/* sleeping is no waiting for a CPU */
+	w0 = w2;
+	w1 = w3;
+	before = s->steal;
+	pv_steal_update(v, true);
+	nanosleep(&pause, NULL);
+	pv_steal_update(v, true);
+	pv_steal_leave(v);
+	nanosleep(&pause, NULL);
+	pv_steal_enter(v);
+	assert_in_range(s->steal - before, 0, waited() - w0);
 }
 
 /* ---- hypercalls ------------------------------------------------------------------------------ */
