@@ -89,6 +89,7 @@ static const struct cap_row {
 	{ KVM_CAP_DIRTY_LOG_RING, 65536 * sizeof(struct kvm_dirty_gfn) },
 	{ KVM_CAP_SREGS2, 1 },
 	{ KVM_CAP_BINARY_STATS_FD, 1 },
+	{ KVM_CAP_EXIT_ON_EMULATION_FAILURE, 1 },
 	{ KVM_CAP_XSAVE2, sizeof(struct kvm_xsave) },
 	{ KVM_CAP_VM_TSC_CONTROL, 1 },
 	{ KVM_CAP_X86_TRIPLE_FAULT_EVENT, 1 },
@@ -189,6 +190,9 @@ long vm_enable_cap(struct vm *vm, struct kvm_enable_cap *cap)
 		return 0;
 	case KVM_CAP_EXCEPTION_PAYLOAD:
 		host_store_relaxed(&p->exception_payload, arg != 0);
+		return 0;
+	case KVM_CAP_EXIT_ON_EMULATION_FAILURE:
+		host_store_relaxed(&p->exit_on_emulation_failure, arg != 0);
 		return 0;
 	case KVM_CAP_X86_TRIPLE_FAULT_EVENT:
 		host_store_relaxed(&p->triple_fault_event, arg != 0);

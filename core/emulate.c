@@ -168,7 +168,7 @@ void vcpu_emulate_init(struct vcpu *v)
 
 /*
  * KVM's answer to an instruction it does not know: #UD for programs, and for kernels a stop as
- * well.
+ * well. With KVM_CAP_EXIT_ON_EMULATION_FAILURE always a stop, and nothing else.
  */
 static int emulation_failed(struct vcpu *v)
 {
@@ -178,9 +178,11 @@ static int emulation_failed(struct vcpu *v)
 
 	if (vcpu_take_mem_error(v))
 		return -EFAULT;
-	vcpu_queue_exception(v, &ud);
-	if (v->st->cpl != 0)
-		return 1;
+	if (!host_load_relaxed(&v->vm->priv->exit_on_emulation_failure)) {
+		vcpu_queue_exception(v, &ud);
+		if (v->st->cpl != 0)
+			return 1;
+	}
 	host_memset(&run->emulation_failure, 0, sizeof(run->emulation_failure));
 	run->exit_reason = KVM_EXIT_INTERNAL_ERROR;
 	run->emulation_failure.suberror = KVM_INTERNAL_ERROR_EMULATION;

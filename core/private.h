@@ -157,7 +157,7 @@ struct vm_priv {
 	/* state components that CPUID leaf 0xd offers on this host */
 	u64 supported_xcr0;
 	/* capabilities switched on by KVM_ENABLE_CAP */
-	bool exception_payload, triple_fault_event, manual_dirty_log, msr_platform_info;
+	bool exit_on_emulation_failure, exception_payload, triple_fault_event, manual_dirty_log, msr_platform_info;
 	u64 manual_dirty_flags, x2apic_api, user_space_msr_mask;
 	u32 dirty_ring_bytes;		/* KVM_CAP_DIRTY_LOG_RING; 0: bitmaps */
 	u32 max_vcpu_id, bsp_id;

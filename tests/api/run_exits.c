@@ -164,6 +164,27 @@ static void garbage(void **state)
 	assert_true(cpu.run->internal.ndata <= 16);		/* KVM_CAP_INTERNAL_ERROR_DATA */
 }
 
+/* With the capability that is all: no #UD waits for the guest. */
+static void garbage_and_nothing_else(void **state)
+{
+	struct kvm_vcpu_events ev;
+
+	t_vm_create(&vm, 0);
+	t_cpu_create(&vm, &cpu, 0);
+	if (!t_cap(&vm, KVM_CAP_EXIT_ON_EMULATION_FAILURE)) {
+		printf("no KVM_CAP_EXIT_ON_EMULATION_FAILURE here\n");
+		skip();
+	}
+	t_ok(t_enable(vm.fd, KVM_CAP_EXIT_ON_EMULATION_FAILURE, 1));
+	t_cpu_long(&vm, &cpu, 0x800000);
+	t_ok(t_run(&cpu));
+	assert_int_equal(cpu.run->exit_reason, KVM_EXIT_INTERNAL_ERROR);
+	assert_int_equal(cpu.run->emulation_failure.suberror, KVM_INTERNAL_ERROR_EMULATION);
+	t_ok(T(cpu.fd, KVM_GET_VCPU_EVENTS, &ev));
+	assert_int_equal(ev.exception.injected | ev.exception.pending, 0);
+	assert_int_equal(t_regs(&cpu).rip, 0x800000);
+}
+
 /* ---- completion ---- */
 
 GUEST16(in_twice, "inb $0x30, %al; inb $0x31, %al; hlt");
@@ -370,8 +391,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		CASE(argument), CASE(ports), CASE(string_ports), CASE(memory_mapped), CASE(halt), CASE(triple_fault),
-		CASE(garbage), CASE(immediate_exit_completes_input), CASE(immediate_exit_completes_mmio),
-		CASE(immediate_exit_enters_nothing), CASE(signal_ends_run), CASE(signal_wakes_a_halted_vcpu),
+		CASE(garbage), CASE(garbage_and_nothing_else), CASE(immediate_exit_completes_input),
+		CASE(immediate_exit_completes_mmio), CASE(immediate_exit_enters_nothing), CASE(signal_ends_run), CASE(signal_wakes_a_halted_vcpu),
 		CASE(signal_mask), CASE(cancelled), CASE(sync_regs),
 	};
 
