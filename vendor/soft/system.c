@@ -271,13 +271,7 @@ enum soft_done soft_system(struct soft_vcpu *sv, u32 arg)
 	return SOFT_TO_EMULATOR;
 }
 
-/* ---- string instructions, forward ------------------------------------------------------------- */
-
-/* Elements of 1 << shift bytes from va to its page's end. */
-static u64 room(u64 va, u32 shift)
-{
-	return (HV_PAGE_SIZE - (va & ~HV_PAGE_MASK)) >> shift;
-}
+/* ---- string instructions ---------------------------------------------------------------------- */
 
 static void host_movs(void *dst, const void *src, u64 n, u32 shift)
 {
@@ -286,6 +280,17 @@ static void host_movs(void *dst, const void *src, u64 n, u32 shift)
 	case 1: __asm__ volatile("rep movsw" : "+D"(dst), "+S"(src), "+c"(n) :: "memory"); break;
 	case 2: __asm__ volatile("rep movsl" : "+D"(dst), "+S"(src), "+c"(n) :: "memory"); break;
 	default: __asm__ volatile("rep movsq" : "+D"(dst), "+S"(src), "+c"(n) :: "memory"); break;
+	}
+}
+
+/* dst and src: of the highest element */
+static void host_movs_down(void *dst, const void *src, u64 n, u32 shift)
+{
+	switch (shift) {
+	case 0: __asm__ volatile("std; rep movsb; cld" : "+D"(dst), "+S"(src), "+c"(n) :: "memory"); break;
+	case 1: __asm__ volatile("std; rep movsw; cld" : "+D"(dst), "+S"(src), "+c"(n) :: "memory"); break;
+	case 2: __asm__ volatile("std; rep movsl; cld" : "+D"(dst), "+S"(src), "+c"(n) :: "memory"); break;
+	default: __asm__ volatile("std; rep movsq; cld" : "+D"(dst), "+S"(src), "+c"(n) :: "memory"); break;
 	}
 }
 
@@ -316,22 +321,38 @@ struct str_opnd {
 	bool write;
 };
 
-/*
- * At most *n elements of 1 << shift bytes at the operand, as many as are in one page: NULL if there are none that C
- * can do, *why then says what is to be done.
- */
-static void *str_access(struct soft_vcpu *sv, const struct str_opnd *o, u32 shift, u64 mask, u64 *n, int *why)
-{
-	u64 off = *o->reg & mask, va;
+/* How the addresses go: elements of 1 << shift bytes, upwards or down, in registers of mask's width. */
+struct str_walk {
+	u64 mask;
+	u32 shift;
+	bool down;
+};
 
+/* How many elements from here on are in the page of the first, before the register wraps. */
+static u64 str_room(const struct soft_vcpu *sv, const struct str_opnd *o, const struct str_walk *w)
+{
+	u64 off = *o->reg & w->mask, va, in_page, room;
+
+	if (!linear(sv, o->seg, off, 1UL << w->shift, o->write, &va))
+		return 0;
+	in_page = va & ~HV_PAGE_MASK;
+	room = (HV_PAGE_SIZE - in_page) >> w->shift;
+	if (w->down)
+		return room ? min((in_page >> w->shift) + 1, (off >> w->shift) + 1) : 0;
+	return min(room, ((w->mask - off) >> w->shift) + 1);
+}
+
+/* The lowest of n elements; NULL if C cannot do them, *why then says what is to be done. */
+static void *str_access(struct soft_vcpu *sv, const struct str_opnd *o, const struct str_walk *w, u64 n, int *why)
+{
+	u64 off = *o->reg & w->mask, va;
+
+	if (w->down)
+		off -= (n - 1) << w->shift;
 	*why = SOFT_EMULATE;
-	if (!linear(sv, o->seg, off, 1, o->write, &va))
+	if (!linear(sv, o->seg, off, n << w->shift, o->write, &va))
 		return NULL;
-	*n = min(*n, room(va, shift));
-	/* an element across a page's end, or past the limit, or at the address where the register wraps */
-	if (!*n || !linear(sv, o->seg, off, *n << shift, o->write, &va) || ((off + (*n << shift) - 1) & ~mask))
-		return NULL;
-	return soft_access(sv, va, *n << shift, o->write, why);
+	return soft_access(sv, va, n << w->shift, o->write, why);
 }
 
 static void str_add(u64 *reg, u64 delta, u64 mask)
@@ -349,50 +370,55 @@ enum soft_done soft_string(struct soft_vcpu *sv, u32 arg)
 {
 	struct x86_state *st = &sv->st;
 	u32 op = arg & SYS_OP, shift = FIELD_GET(SYS_OPSIZE, arg);
-	u64 mask = arg & SYS_ADDR16 ? 0xffff : arg & SYS_ADDR32 ? 0xffffffff : ~0UL;
+	struct str_walk w = {
+		.mask = arg & SYS_ADDR16 ? 0xffff : arg & SYS_ADDR32 ? 0xffffffff : ~0UL,
+		.shift = shift, .down = st->rflags & X86_FLAG_DF,
+	};
 	struct str_opnd from = { &st->gpr[X86_RSI], FIELD_GET(SYS_SEG, arg), false };
 	struct str_opnd to = { &st->gpr[X86_RDI], X86_ES, true };
-	u64 left = arg & SYS_REP ? st->gpr[X86_RCX] & mask : 1;
+	u64 left = arg & SYS_REP ? st->gpr[X86_RCX] & w.mask : 1;
 
-	if ((st->rflags & X86_FLAG_DF) || (arg & SYS_REPNE) ||
-	    (op != OP_MOVS && op != OP_STOS && op != OP_LODS) || (op == OP_LODS && (arg & SYS_REP)))
+	if ((arg & SYS_REPNE) || (op != OP_MOVS && op != OP_STOS && op != OP_LODS) ||
+	    (op == OP_LODS && (arg & SYS_REP)))
 		return SOFT_TO_EMULATOR;
 	while (left) {
-		void *src = NULL, *dst = NULL;
-		u64 n = left;
+		u64 n = left, moved, top;
+		u8 *src = NULL, *dst = NULL;
 		int why;
 
-		if (op == OP_MOVS) {
-			u64 va;
-
-			/* as many as both have in one page */
-			if (!linear(sv, to.seg, *to.reg & mask, 1, true, &va))
-				return SOFT_TO_EMULATOR;
-			n = min(n, room(va, shift));
-		}
+		if (op != OP_STOS)
+			n = min(n, str_room(sv, &from, &w));
+		if (op != OP_LODS)
+			n = min(n, str_room(sv, &to, &w));
+		if (!n)
+			return SOFT_TO_EMULATOR;	/* an element across a page's end, or beyond the limit */
 		if (op != OP_STOS) {
-			src = str_access(sv, &from, shift, mask, &n, &why);
+			src = str_access(sv, &from, &w, n, &why);
 			if (!src)
 				return after_access(why);
 		}
 		if (op != OP_LODS) {
-			dst = str_access(sv, &to, shift, mask, &n, &why);
+			dst = str_access(sv, &to, &w, n, &why);
 			if (!dst)
 				return after_access(why);
 		}
-		if (op == OP_MOVS)
+		top = (n - 1) << shift;
+		if (op == OP_MOVS && w.down)
+			host_movs_down(dst + top, src + top, n, shift);
+		else if (op == OP_MOVS)
 			host_movs(dst, src, n, shift);
 		else if (op == OP_STOS)
 			host_stos(dst, st->gpr[X86_RAX], n, shift);
 		else
 			st->gpr[X86_RAX] = lods(src, st->gpr[X86_RAX], shift);
+		moved = w.down ? -(n << shift) : n << shift;
 		if (op != OP_STOS)
-			str_add(from.reg, n << shift, mask);
+			str_add(from.reg, moved, w.mask);
 		if (op != OP_LODS)
-			str_add(to.reg, n << shift, mask);
+			str_add(to.reg, moved, w.mask);
 		left -= n;
 		if (arg & SYS_REP)
-			str_add(&st->gpr[X86_RCX], -n, mask);
+			str_add(&st->gpr[X86_RCX], -n, w.mask);
 		if (left && unlikely(host_load_relaxed(&sv->kick)))
 			return SOFT_NEXT;
 	}
