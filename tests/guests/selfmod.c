@@ -67,6 +67,18 @@ static void rewritten(void)
 			__asm__ volatile("call *%1" : "=a"(v) : "r"(page + 64), "D"(n) : "memory", "cc");
 		check(far ? "mixed_page" : "mixed_line", v, 5000);
 	}
+	/* flags that nobody reads, until the code after a jump is another one: clc; mov (rdi), %eax; jmp 256f */
+	static const u8 jumping[] = { 0xf8, 0x8b, 0x07, 0xe9, 256 - 128 - 8, 0, 0, 0 };
+	static const u8 clearing[] = { 0x31, 0xc0, 0xc3 }, carry[] = { 0x19, 0xc0, 0xc3 };	/* xor, sbb %eax, %eax; ret */
+	memcpy(page + 128, jumping, sizeof(jumping));
+	for (u32 i = 0; i < 4; i++) {
+		ul v;
+
+		memcpy(page + 256, i & 1 ? carry : clearing, 3);
+		__asm__ volatile("call *%1" : "=a"(v) : "r"(page + 128), "D"(page) : "memory", "cc");
+		wrong += v != 0;
+	}
+	check("successor_changed", wrong, 0);
 	/* an instruction across a page's end, either half changed */
 	put_mov(page + PAGE - 3, 0x11223344);
 	check("crossing", call(page + PAGE - 3), 0x11223344);

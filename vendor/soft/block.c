@@ -23,6 +23,26 @@ static u64 sum_bytes(u64 h, const u8 *p, u32 n)
 	return h;
 }
 
+static u64 lines_of(u32 offset, u32 len)
+{
+	return len ? GENMASK_ULL(min_t(u32, (offset + len - 1) / 64, 63), offset / 64) : 0;
+}
+
+/* Those of a block's bytes that are in its own page. */
+static u32 bytes_here(const struct block *b)
+{
+	return min_t(u32, b->bytes, HV_PAGE_SIZE - b->offset);
+}
+
+static u64 sum_block(const struct block *b, const u8 *page)
+{
+	u64 h = sum_bytes(b->bytes, page + b->offset, bytes_here(b));
+
+	for (u32 i = 0; i < ARRAY_SIZE(b->peek); i++)
+		h = sum_bytes(h, page + b->peek[i].offset, b->peek[i].len);
+	return h;
+}
+
 /* Two independent sums of those 64-byte lines of a page that code was made from. */
 static void page_check(const u8 *host, u64 lines, u64 out[2])
 {
@@ -125,12 +145,6 @@ void soft_block_kill(struct soft_vcpu *sv, struct block *b)
 	__builtin_memcpy(jc + 1, &rel, 4);
 }
 
-/* Those of a block's bytes that are in its own page. */
-static u32 bytes_here(const struct block *b)
-{
-	return min_t(u32, b->bytes, HV_PAGE_SIZE - b->offset);
-}
-
 /* Blocks whose only instruction ends in page p: keep those whose bytes there are still the same; host NULL: none. */
 static void check_joined(struct soft_vcpu *sv, struct cpage *p, const u8 *host)
 {
@@ -178,7 +192,7 @@ void soft_cpage_compare(struct soft_vcpu *sv, struct cpage *p, const u8 *bytes)
 		return;
 	for (struct block *b = p->blocks, *next; b; b = next) {
 		next = b->page_next;
-		if (b->sum != sum_bytes(b->bytes, bytes + b->offset, bytes_here(b)))
+		if (b->sum != sum_block(b, bytes))
 			soft_block_kill(sv, b);
 	}
 	check_joined(sv, p, bytes);
@@ -195,14 +209,11 @@ void soft_drop_page_code(struct soft_vcpu *sv, gfn_t gfn, u64 lines)
 	if (!p || (!(p->lines & lines) && (p->lines || !p->guarded)))
 		return;
 	for (struct block *b = p->blocks, *next; b; b = next) {
-		u64 cover = GENMASK_ULL((b->offset + b->bytes - 1) / 64 > 63 ? 63 : (b->offset + b->bytes - 1) / 64,
-					b->offset / 64);
-
 		next = b->page_next;
-		if (cover & lines)
+		if (b->lines & lines)
 			soft_block_kill(sv, b);
 		else
-			left |= cover;
+			left |= b->lines;
 	}
 	if (lines & 1)
 		check_joined(sv, p, NULL);
@@ -295,9 +306,12 @@ struct block *soft_find_block(struct soft_vcpu *sv, u64 va, int *why)
 		sv->blocks[h] = b;
 		b->page_next = p->blocks;
 		p->blocks = b;
-		p->lines |= GENMASK_ULL(min_t(u32, (off + b->bytes - 1) / 64, 63), off / 64);
+		b->lines = lines_of(off, b->bytes);
+		for (u32 i = 0; i < ARRAY_SIZE(b->peek); i++)
+			b->lines |= lines_of(b->peek[i].offset, b->peek[i].len);
+		p->lines |= b->lines;
 		p->checked = false;
-		b->sum = sum_bytes(b->bytes, p->host + off, bytes_here(b));
+		b->sum = sum_block(b, p->host);
 	}
 	if (unlikely(edge)) {
 		*why = SOFT_EMULATE;

@@ -155,7 +155,10 @@ struct block {
 	struct link link[BLOCK_MAX_LINKS];
 	/* per instruction: offset from code_jc, guest offset from the block's start; for faults in translated code */
 	struct insn_map { u32 host; u16 guest; } *map;
-	u64 sum, sum2;			/* of its guest bytes in its page, and in gfn2 */
+	u64 sum, sum2;			/* of its guest bytes in its page, with those peeked at, and in gfn2 */
+	u64 lines;			/* a bit per 64 bytes of the page that these are in */
+	/* where it was looked which flags its successors read */
+	struct { u16 offset, len; } peek[BLOCK_MAX_LINKS];
 	bool vec;			/* has x87, MMX, SSE or AVX instructions */
 	bool dead;
 };

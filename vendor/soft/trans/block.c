@@ -91,25 +91,42 @@ static u16 flags_killed(const struct insn *in)
 	return in->flags_written;
 }
 
-/* Which of the flags in @want does the code at page + off read before it writes them? Looks a few instructions far. */
-static u16 flags_wanted(enum insn_mode mode, const u8 *page, s64 off, u16 want)
+/* A few instructions of the scan below; returns where it stopped. */
+static s64 scan_flags(enum insn_mode mode, const u8 *page, s64 off, u16 *live)
 {
+	u16 read = 0, want = *live;
 	struct insn in;
-	u16 read = 0;
 
 	for (int n = 0; n < 6 && want && off >= 0 && off < (s64)HV_PAGE_SIZE; n++) {
 		if (insn_decode(&in, page + off, min_t(u32, HV_PAGE_SIZE - off, INSN_MAX_LEN), mode) != DECODE_OK)
-			return read | want;
+			break;
+		off += in.len;
 		read |= in.flags_read & want;
 		want &= ~in.flags_read;
 		if (in.family == FAM_SYSTEM)
-			return read | want;
+			break;
 		want &= ~flags_killed(&in);
-		off += in.len;
 		if (in.family == FAM_FLOW || (in.attr & INSN_ENDS_BLOCK))
-			return read | want;
+			break;
 	}
-	return read | want;
+	*live = read | want;
+	return off;
+}
+
+/*
+ * Which arithmetic flags does the code at page + off read before it writes them? What it looked at counts as the
+ * block's: if that changes, so may the answer.
+ */
+static u16 flags_wanted(struct trans *t, const u8 *page, s64 off)
+{
+	u16 live = X86_FLAGS_ARITH;
+	s64 end = scan_flags(t->mode, page, off, &live);
+
+	if (live == X86_FLAGS_ARITH)
+		return live;
+	t->b->peek[t->nr_peeks].offset = off;
+	t->b->peek[t->nr_peeks++].len = end - off;
+	return live;
 }
 
 static u16 flags_at_end(struct trans *t, const u8 *page, s64 next_off)
@@ -118,16 +135,15 @@ static u16 flags_at_end(struct trans *t, const u8 *page, s64 next_off)
 	s64 target = next_off + (s64)in->imm;
 
 	if (in->family != FAM_FLOW)
-		return in->family == FAM_SYSTEM ? X86_FLAGS_ARITH : flags_wanted(t->mode, page, next_off, X86_FLAGS_ARITH);
+		return in->family == FAM_SYSTEM ? X86_FLAGS_ARITH : flags_wanted(t, page, next_off);
 	/* where the target may be another */
 	if ((t->key & CODE_EDGE) || (in->opsize == 2 && t->mode == INSN_MODE_32))
 		return X86_FLAGS_ARITH;
 	switch (in->op) {
 	case OP_JMP: case OP_CALL:
-		return flags_wanted(t->mode, page, target, X86_FLAGS_ARITH);
+		return flags_wanted(t, page, target);
 	case OP_JCC:
-		return flags_wanted(t->mode, page, target, X86_FLAGS_ARITH) |
-		       flags_wanted(t->mode, page, next_off, X86_FLAGS_ARITH);
+		return flags_wanted(t, page, target) | flags_wanted(t, page, next_off);
 	}
 	return X86_FLAGS_ARITH;
 }
@@ -325,7 +341,7 @@ struct block *soft_translate(struct soft_vcpu *sv, struct cpage *p, u64 va, u16 
 	t->key = key;
 	t->mode = key & CODE_64 ? INSN_MODE_64 : key & CODE_32 ? INSN_MODE_32 : INSN_MODE_16;
 	t->insns = sv->insns;
-	t->nr_cold = t->nr_map = t->nr_links = 0;
+	t->nr_cold = t->nr_map = t->nr_links = t->nr_peeks = 0;
 	r = decode_block(t, p->host, off);
 	if (r == DECODE_MORE && !t->n) {
 		/* one instruction across the page's end: a block of its own, tied to both pages */

@@ -56,6 +56,7 @@ struct trans {
 	struct cold cold[MAX_COLD];
 	u32 nr_map;
 	u32 nr_links;
+	u32 nr_peeks;
 };
 
 /*
