@@ -3,13 +3,14 @@
  * enter.c - the border between C and translated code, in assembly, with the offsets taken from the
  * C structures.
  *
- * Registers inside: rsp = struct soft_vcpu; guest rax rdx rbx rbp rsi rdi r8 r9 r10 r12 in their
+ * Registers inside: rsp = st of struct soft_vcpu; guest rax rdx rbx rbp rsi rdi r8 r9 r10 r12 in their
  * namesakes, guest rsp in r11, guest rcx in r13, guest r11 r13 r14 r15 in memory; rcx (T0), r14
  * (T1), r15 (T2) are scratch. The guest's arithmetic flags are the host's.
  */
 #include "soft.h"
 
 #define G(r)	(8 * (X86_##r))
+#define OFF(field) ((long)offsetof(struct soft_vcpu, field) - SOFT_RSP)
 
 /*
  * The guest's registers and arithmetic flags to memory; leaves rcx, r14 and r15 alone, AX is lost.
@@ -46,6 +47,7 @@ static void __attribute__((used, noinline)) enter_code(void)
 	".globl soft_enter_code\n.hidden soft_enter_code\n.type soft_enter_code, @function\n"
 	"soft_enter_code:\n"
 	"	push %%rbx\n	push %%rbp\n	push %%r12\n	push %%r13\n	push %%r14\n	push %%r15\n"
+	"	add %[below], %%rdi\n"
 	"	mov %%rsp, %c[host_rsp](%%rdi)\n"
 	"	mov %%rdi, %%rsp\n"
 	"	mov %%rsi, %c[scratch0](%%rsp)\n"
@@ -99,10 +101,12 @@ static void __attribute__((used, noinline)) enter_code(void)
 	"soft_tlb_thunk:\n"
 	"	popq %c[scratch1](%%rsp)\n"
 	SAVE_GUEST
-	"	mov %%rsp, %%rdi\n"
+	"	lea -%c[below](%%rsp), %%rdi\n"
+	"	mov %%rdi, %%rsp\n"
 	"	mov %%r14, %%rsi\n"
 	"	mov %%ecx, %%edx\n"
 	"	call soft_tlb_miss\n"
+	"	lea %c[below](%%rsp), %%rsp\n"
 	"	test %%rax, %%rax\n"
 	"	jz 2f\n"
 	"	mov %%rax, %%rcx\n"
@@ -120,13 +124,13 @@ static void __attribute__((used, noinline)) enter_code(void)
 	"2:	mov %c[exit_arg](%%rsp), %%eax\n"
 	"	jmp 1b\n"
 	".popsection\n"
-	:: [host_rsp] "i"(offsetof(struct soft_vcpu, host_rsp)),
-	   [scratch0] "i"(offsetof(struct soft_vcpu, scratch[0])),
-	   [scratch1] "i"(offsetof(struct soft_vcpu, scratch[1])),
-	   [flags] "i"(offsetof(struct soft_vcpu, saved_flags)),
-	   [exit_arg] "i"(offsetof(struct soft_vcpu, exit_arg)),
-	   [sx_link] "i"(SX_LINK), [sx_kick] "i"(SX_KICK),
-	   [rip] "i"(offsetof(struct soft_vcpu, st.rip)),
+	:: [host_rsp] "i"(OFF(host_rsp)),
+	   [scratch0] "i"(OFF(scratch[0])),
+	   [scratch1] "i"(OFF(scratch[1])),
+	   [flags] "i"(OFF(saved_flags)),
+	   [exit_arg] "i"(OFF(exit_arg)),
+	   [below] "i"(SOFT_RSP), [sx_link] "i"(SX_LINK), [sx_kick] "i"(SX_KICK),
+	   [rip] "i"(OFF(st.rip)),
 	   [rax] "i"(G(RAX)), [rcx] "i"(G(RCX)), [rdx] "i"(G(RDX)), [rbx] "i"(G(RBX)), [rsp] "i"(G(RSP)),
 	   [rbp] "i"(G(RBP)), [rsi] "i"(G(RSI)), [rdi] "i"(G(RDI)), [r8] "i"(G(R8)), [r9] "i"(G(R9)),
 	   [r10] "i"(G(R10)), [r12] "i"(G(R12)));

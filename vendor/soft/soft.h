@@ -2,7 +2,7 @@
 /*
  * soft.h - the processor in software: what its files share. The design is explained in docs/soft-cpu.md.
  *
- * While guest code runs, rsp points at struct soft_vcpu (so that every field is an [rsp + n] operand and any signal
+ * While guest code runs, rsp points into struct soft_vcpu (so that every field is an [rsp + n] operand and any signal
  * handler of the client has a stack below it) and the GS base points at the current struct space.
  */
 #ifndef SOFT_H
@@ -224,18 +224,25 @@ enum recheck {
 #define REVOKE_SLOTS	16
 
 struct soft_vcpu {
-	struct x86_state st;		/* first: [rsp + 8 * n] are the general registers */
+	/*
+	 * What translated code uses most stands below rsp, where an 8-bit displacement reaches it and signal handlers,
+	 * which leave 128 bytes alone, do not.
+	 */
 	u64 page_va;			/* guest-linear address of the page the running block was entered at */
 	/* polled by translated code; blocks that use vector registers look at both words */
 	u32 kick __aligned(8);
 	u32 vec_away;			/* the guest's vector state is in vcpu->xsave, not in the host's registers */
+	u64 pext_tlb, pext_jc;		/* masks for address pieces, taken with PEXT */
+	u64 pext_page[6];		/* page number and the low bits that alignment to 1 << n needs zero */
+	u64 clear_if;			/* ~IF, for PEXT and PDEP */
+	u64 scratch[4];
+	u64 call;			/* return address of a slow path's call */
+	struct x86_state st;		/* rsp: [rsp + 8 * n] are the general registers */
 	u32 exit_arg;
 	u64 exit_arg64;
 	u64 host_rsp;			/* the client thread's, while inside */
 	bool slow_pext;			/* the host's PEXT is microcode: only where flags are live */
-	u64 pext_tlb, pext_jc;		/* masks for address pieces, taken with PEXT */
-	u64 pext_page[6];		/* page number and the low bits that alignment to 1 << n needs zero */
-	u64 clear_if, clear_df;		/* ~IF, ~DF, for PEXT and PDEP */
+	u64 clear_df;			/* ~DF, likewise */
 	struct seg_view view[X86_NR_SEG];
 	/*
 	 * st.rip is an offset in CS; between soft_enter_code() and the code after it, it holds a linear address. In
@@ -244,7 +251,6 @@ struct soft_vcpu {
 	u64 cs_base, rip_mask, rip_last, neg_rip_end;
 	bool rip_linear;
 	u64 saved_flags;		/* arithmetic flags as LAHF and SETO give them, outside translated code */
-	u64 scratch[4];
 	u64 host_gs;
 	u32 xstate_mask;
 	u32 host_mxcsr;
@@ -299,6 +305,9 @@ struct soft_vcpu {
 	u8 *recheck_copy;		/* a page */
 	u64 stat_tlb_fill, stat_blocks, stat_jump_miss, stat_system, stat_smc, stat_flush;
 };
+
+#define SOFT_RSP	128	/* where in it rsp points */
+static_assert(offsetof(struct soft_vcpu, st) == SOFT_RSP, "the x86-64 ABI's red zone");
 
 /* gfn -> who translated code from the page, who may write it through a TLB entry. */
 struct page_state {

@@ -11,7 +11,8 @@
 #define T1	H_R14
 #define T2	H_R15
 
-#define SV(field)	HMEM(H_RSP, offsetof(struct soft_vcpu, field))
+#define SV_OFF(field)	((s32)offsetof(struct soft_vcpu, field) - SOFT_RSP)
+#define SV(field)	HMEM(H_RSP, SV_OFF(field))
 #define GPR_MEM(g)	HMEM(H_RSP, 8 * (g))
 #define SPACE_OFF(field) ((s32)offsetof(struct space, field))
 
@@ -106,8 +107,8 @@ bool trans_system(struct trans *t, const struct insn *in);	/* false: leave to C 
 void trans_exit(struct trans *t, u32 code, u32 arg, s32 off);
 u32 trans_sys_arg(const struct insn *in);	/* SYS_* */
 
-#define SEG_MEM(s, f)	HMEM(H_RSP, offsetof(struct soft_vcpu, st.seg[0].f) + (s) * (s32)sizeof(struct x86_seg))
-#define VIEW(s, f)	HMEM(H_RSP, offsetof(struct soft_vcpu, view[0].f) + (s) * (s32)sizeof(struct seg_view))
+#define SEG_MEM(s, f)	HMEM(H_RSP, SV_OFF(st.seg[0].f) + (s) * (s32)sizeof(struct x86_seg))
+#define VIEW(s, f)	HMEM(H_RSP, SV_OFF(view[0].f) + (s) * (s32)sizeof(struct seg_view))
 
 static inline bool trans_64(const struct trans *t)
 {
