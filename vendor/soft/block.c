@@ -318,9 +318,9 @@ struct block *soft_find_block(struct soft_vcpu *sv, u64 va, int *why)
 		return (u64)(u32)(va - sv->cs_base) + b->bytes - 1 <= sv->rip_last ? b : NULL;
 	}
 	j = JC_INDEX(va);
-	if (s->nr_jc < SPACE_MAX_DIRTY)
+	if (s->nr_jc < SPACE_MAX_JC)
 		s->jc_filled[s->nr_jc] = j;
-	if (s->nr_jc <= SPACE_MAX_DIRTY)
+	if (s->nr_jc <= SPACE_MAX_JC)
 		s->nr_jc++;
 	s->jc[j].code = (u64)b->code_jc;
 	s->jc[j].neg_va = -va;

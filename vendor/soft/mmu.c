@@ -114,7 +114,7 @@ static void forget_jumps(struct space *s, u64 va, u32 len)
 
 void soft_flush_fetch(struct space *s)
 {
-	if (s->nr_jc > SPACE_MAX_DIRTY) {
+	if (s->nr_jc > SPACE_MAX_JC) {
 		host_memset(s->jc, 0, sizeof(s->jc));
 	} else {
 		for (u32 i = 0; i < s->nr_jc; i++)

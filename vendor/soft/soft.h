@@ -29,7 +29,7 @@ struct tlb {
 #define TLB_NONE(i)	((i) ? 0UL : 0x1000UL)
 #define TLB_STK_NONE	0x8000000000000000UL	/* see forget_stack() */
 
-#define JC_BITS		15
+#define JC_BITS		16
 #define JC_SIZE		(1u << JC_BITS)
 #define JC_SHIFT	2	/* lowest address bit that takes part in the index */
 #define JC_INDEX(va)	(((va) >> JC_SHIFT) & (JC_SIZE - 1))
@@ -49,7 +49,8 @@ struct itlb_entry {
 
 #define FILTER_BITS	13
 #define FILTER_SIZE	((1u << FILTER_BITS) / 64)
-#define SPACE_MAX_DIRTY	512
+#define SPACE_MAX_DIRTY	512	/* soft TLB slots listed for a flush */
+#define SPACE_MAX_JC	4096	/* and jump cache entries */
 
 /* What cached translations depend on: one struct space per (CR3, mode) in use. */
 struct space_key {
@@ -98,7 +99,7 @@ struct space {
 	u64 fetched[FILTER_SIZE];	/* and of guest-linear pages that the jump cache may have entries for */
 	bool fetched_low, fetched_high;	/* code was fetched from that half of the address space */
 	u32 nr_jc;
-	u16 jc_filled[SPACE_MAX_DIRTY];
+	u16 jc_filled[SPACE_MAX_JC];
 	struct walk_mode walk;
 };
 
