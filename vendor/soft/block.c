@@ -136,7 +136,7 @@ void soft_block_kill(struct soft_vcpu *sv, struct block *b)
 		l->to = NULL;
 		patch_jump(sv, l->site, l->stub);
 	}
-	for (u32 i = 0; i < BLOCK_MAX_LINKS; i++)
+	for (u32 i = 0; i < b->nr_links; i++)
 		if (b->link[i].to)
 			link_remove(&b->link[i]);
 	/* jump cache entries may still lead to code_jc, with the target in T1: let it leave at once */
@@ -238,7 +238,7 @@ void soft_drop_all_code(struct soft_vcpu *sv)
 	}
 	host_memset(sv->blocks, 0, sizeof(sv->blocks));
 	host_memset(sv->cpages, 0, sizeof(sv->cpages));
-	sv->nr_blocks = sv->nr_cpages = sv->nr_map = 0;
+	sv->nr_blocks = sv->nr_cpages = sv->nr_map = sv->nr_links = 0;
 	sv->cb.used = sv->cb.start;
 	sv->cb.cold_used = sv->cb.cold_start;
 	soft_flush_all(sv);
@@ -269,6 +269,21 @@ static bool at_edge(const struct soft_vcpu *sv, u64 va)
 	return !(sv->code_key & (CODE_64 | CODE_CSFLAT)) && page + HV_PAGE_SIZE - 1 + reach > soft_cs_last(sv);
 }
 
+static struct block *block_at(struct soft_vcpu *sv, const struct cpage *p, u32 off, u16 key, u32 h)
+{
+	struct block *b;
+
+	for (b = sv->blocks[h]; b; b = b->hash_next)
+		if (b->cpage == p && b->offset == off && b->key == key)
+			break;
+	return b;
+}
+
+bool soft_block_at(struct soft_vcpu *sv, const struct cpage *p, u32 off, u16 key)
+{
+	return block_at(sv, p, off, key, block_hash(p->gfn, off, key));
+}
+
 struct block *soft_find_block(struct soft_vcpu *sv, u64 va, int *why)
 {
 	struct space *s = sv->space;
@@ -281,9 +296,7 @@ struct block *soft_find_block(struct soft_vcpu *sv, u64 va, int *why)
 	if (!p)
 		return NULL;
 	h = block_hash(p->gfn, off, key);
-	for (b = sv->blocks[h]; b; b = b->hash_next)
-		if (b->cpage == p && b->offset == off && b->key == key)
-			break;
+	b = block_at(sv, p, off, key, h);
 	if (b && b->gfn2 != ~0UL) {
 		struct cpage *p2 = soft_fetch_page(sv, soft_next_page(sv, va), why);
 

@@ -10,6 +10,7 @@
 #define CODE_SIZE	(96UL << 20)
 #define MAX_BLOCKS	300000u
 #define MAX_MAP		2000000u
+#define MAX_LINKS	600000u
 #define MAX_CPAGES	32768u
 #define GUEST_XCR0	(XCR0_X87 | XCR0_SSE | XCR0_AVX)
 
@@ -65,6 +66,7 @@ static void soft_vcpu_destroy(struct vcpu *vcpu)
 	host_pages_free(sv->block_pool, PAGES(MAX_BLOCKS * sizeof(struct block)));
 	host_pages_free(sv->cpage_pool, PAGES(MAX_CPAGES * sizeof(struct cpage)));
 	host_pages_free(sv->map_pool, PAGES(MAX_MAP * sizeof(struct insn_map)));
+	host_pages_free(sv->link_pool, PAGES(MAX_LINKS * sizeof(struct link)));
 	host_pages_free(sv->trans, PAGES(soft_trans_size));
 	host_pages_free((u8 *)sv - SOFT_STACK_PAGES * HV_PAGE_SIZE, SOFT_STACK_PAGES + PAGES(sizeof(*sv)));
 	vcpu->vendor_data = NULL;
@@ -131,12 +133,14 @@ static int soft_vcpu_create(struct vcpu *vcpu)
 	sv->max_blocks = MAX_BLOCKS;
 	sv->max_cpages = MAX_CPAGES;
 	sv->max_map = MAX_MAP;
+	sv->max_links = MAX_LINKS;
 	sv->block_pool = host_pages_alloc(PAGES(MAX_BLOCKS * sizeof(struct block)));
 	sv->cpage_pool = host_pages_alloc(PAGES(MAX_CPAGES * sizeof(struct cpage)));
 	sv->map_pool = host_pages_alloc(PAGES(MAX_MAP * sizeof(struct insn_map)));
+	sv->link_pool = host_pages_alloc(PAGES(MAX_LINKS * sizeof(struct link)));
 	sv->trans = host_pages_alloc(PAGES(soft_trans_size));
 	sv->recheck_copy = host_pages_alloc(1);
-	if (!sv->block_pool || !sv->cpage_pool || !sv->map_pool || !sv->trans || !sv->recheck_copy)
+	if (!sv->block_pool || !sv->cpage_pool || !sv->map_pool || !sv->link_pool || !sv->trans || !sv->recheck_copy)
 		goto err;
 	ret = codebuf_init(&sv->cb, CODE_SIZE);
 	if (ret)

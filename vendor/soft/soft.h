@@ -135,7 +135,8 @@ struct link {
 };
 
 #define BLOCK_MAX_INSNS	48
-#define BLOCK_MAX_LINKS	2
+#define BLOCK_MAX_SIDE	4	/* conditional jumps that it goes on after */
+#define BLOCK_MAX_LINKS	(BLOCK_MAX_SIDE + 2)
 
 struct block {
 	struct block *hash_next;
@@ -153,7 +154,8 @@ struct block {
 	u16 nr_insns;
 	gfn_t gfn2;			/* page of the second part of its only instruction, if that crosses; else ~0 */
 	struct block *joined_next;	/* others that end in gfn2 */
-	struct link link[BLOCK_MAX_LINKS];
+	struct link *link;
+	u32 nr_links;
 	/* per instruction: offset from code_jc, guest offset from the block's start; for faults in translated code */
 	struct insn_map { u32 host; u16 guest; } *map;
 	u64 sum, sum2;			/* of its guest bytes in its page, with those peeked at, and in gfn2 */
@@ -286,6 +288,8 @@ struct soft_vcpu {
 	u32 nr_cpages, max_cpages;
 	struct insn_map *map_pool;
 	u32 nr_map, max_map;
+	struct link *link_pool;
+	u32 nr_links, max_links;
 	struct insn insns[BLOCK_MAX_INSNS + 1];
 	struct trans *trans;		/* the translator's work space */
 	/* pages whose write permission or blocks others want dropped; covered by revoke_lock */
@@ -388,6 +392,8 @@ struct block *soft_block_of_host_pc(struct soft_vcpu *sv, u64 pc);
 /* The block whose slow paths pc is in; pc is in one. */
 struct block *soft_block_of_cold_pc(struct soft_vcpu *sv, u64 pc);
 u64 soft_guest_rip(struct soft_vcpu *sv, struct block *b, u64 pc);
+/* Is there a block at offset off of page p? */
+bool soft_block_at(struct soft_vcpu *sv, const struct cpage *p, u32 off, u16 key);
 /* The only instruction of b ends in page p. */
 void soft_block_join(struct block *b, struct cpage *p);
 void soft_cpage_refresh(struct soft_vcpu *sv, struct cpage *p, const u8 *host);

@@ -48,9 +48,15 @@ static bool stays_in_line(const struct trans *t, const struct insn *in)
 	return false;
 }
 
-/* Decode from p + off; the last one may be cut off by the page's end (then it is not counted). */
-static int decode_block(struct trans *t, const u8 *page, u32 off)
+/*
+ * Decode from p + off; the last one may be cut off by the page's end (then it is not counted). A conditional jump
+ * does not end the block if what follows it is not translated yet.
+ */
+static int decode_block(struct trans *t, const struct cpage *p, u32 off)
 {
+	const u8 *page = p->host;
+	u32 side = 0;
+
 	t->n = 0;
 	while (t->n < BLOCK_MAX_INSNS && off < HV_PAGE_SIZE) {
 		struct insn *in = &t->insns[t->n];
@@ -61,6 +67,9 @@ static int decode_block(struct trans *t, const u8 *page, u32 off)
 			return r;
 		t->n++;
 		off += in->len;
+		if (in->op == OP_JCC && side++ < BLOCK_MAX_SIDE && off < HV_PAGE_SIZE - INSN_MAX_LEN &&
+		    !soft_block_at(t->sv, p, off, t->key))
+			continue;
 		if (in->family == FAM_FLOW)
 			break;
 		/* CLI and STI stay in line, and the instruction in STI's shadow must follow without a way out between */
@@ -129,6 +138,15 @@ static u16 flags_wanted(struct trans *t, const u8 *page, s64 off)
 	return live;
 }
 
+/* For a direct jump. */
+static u16 flags_at_target(struct trans *t, const struct insn *in, const u8 *page, s64 target)
+{
+	/* where the target may be another */
+	if ((t->key & CODE_EDGE) || (in->opsize == 2 && t->mode == INSN_MODE_32))
+		return X86_FLAGS_ARITH;
+	return flags_wanted(t, page, target);
+}
+
 static u16 flags_at_end(struct trans *t, const u8 *page, s64 next_off)
 {
 	const struct insn *in = &t->insns[t->n - 1];
@@ -136,14 +154,11 @@ static u16 flags_at_end(struct trans *t, const u8 *page, s64 next_off)
 
 	if (in->family != FAM_FLOW)
 		return in->family == FAM_SYSTEM ? X86_FLAGS_ARITH : flags_wanted(t, page, next_off);
-	/* where the target may be another */
-	if ((t->key & CODE_EDGE) || (in->opsize == 2 && t->mode == INSN_MODE_32))
-		return X86_FLAGS_ARITH;
 	switch (in->op) {
 	case OP_JMP: case OP_CALL:
-		return flags_wanted(t, page, target);
+		return flags_at_target(t, in, page, target);
 	case OP_JCC:
-		return flags_wanted(t, page, target) | flags_wanted(t, page, next_off);
+		return flags_at_target(t, in, page, target) | flags_wanted(t, page, next_off);
 	}
 	return X86_FLAGS_ARITH;
 }
@@ -152,10 +167,12 @@ static void find_liveness(struct trans *t, const u8 *page, s64 next_off)
 {
 	u16 live = flags_at_end(t, page, next_off);
 
-	for (u32 i = t->n; i-- > 0; ) {
+	for (u32 i = t->n; i-- > 0; next_off -= t->insns[i].len) {
 		const struct insn *in = &t->insns[i];
 
 		t->live[i + 1] = live & X86_FLAGS_ARITH;
+		if (in->op == OP_JCC && i + 1 < t->n)
+			live |= flags_at_target(t, in, page, next_off + (s64)in->imm);
 		if (in->family == FAM_SYSTEM || in->family == FAM_STRING)
 			live = X86_FLAGS_ARITH;	/* C may look at them */
 		else
@@ -265,7 +282,12 @@ static void emit_insns(struct trans *t, const u8 *page)
 			case FAM_SSE: case FAM_AVX: case FAM_X87:
 				done = !masked_access(in) && trans_generic(t, in);
 				break;
-			case FAM_FLOW: done = ended = trans_flow(t, in); break;
+			case FAM_FLOW:
+				if (in->op == OP_JCC && t->i + 1 < t->n)
+					done = trans_side_exit(t, in);
+				else
+					done = ended = trans_flow(t, in);
+				break;
 			case FAM_SYSTEM: done = trans_system(t, in); break;
 			}
 		}
@@ -333,7 +355,7 @@ struct block *soft_translate(struct soft_vcpu *sv, struct cpage *p, u64 va, u16 
 	if (!cb->start)
 		emit_common_stubs(sv);
 	if (cb->cold_start - cb->used < BLOCK_ROOM || cb->size - cb->cold_used < BLOCK_ROOM || sv->nr_blocks == sv->max_blocks ||
-	    sv->max_map - sv->nr_map <= BLOCK_MAX_INSNS) {
+	    sv->max_map - sv->nr_map <= BLOCK_MAX_INSNS || sv->max_links - sv->nr_links < BLOCK_MAX_LINKS) {
 		*why = SOFT_FULL;
 		return NULL;
 	}
@@ -342,7 +364,7 @@ struct block *soft_translate(struct soft_vcpu *sv, struct cpage *p, u64 va, u16 
 	t->mode = key & CODE_64 ? INSN_MODE_64 : key & CODE_32 ? INSN_MODE_32 : INSN_MODE_16;
 	t->insns = sv->insns;
 	t->nr_cold = t->nr_map = t->nr_links = t->nr_peeks = 0;
-	r = decode_block(t, p->host, off);
+	r = decode_block(t, p, off);
 	if (r == DECODE_MORE && !t->n) {
 		/* one instruction across the page's end: a block of its own, tied to both pages */
 		u32 first = HV_PAGE_SIZE - off;
@@ -372,6 +394,7 @@ struct block *soft_translate(struct soft_vcpu *sv, struct cpage *p, u64 va, u16 
 	b->key = key;
 	b->cpage = p;
 	b->map = sv->map_pool + sv->nr_map;
+	b->link = sv->link_pool + sv->nr_links;
 	t->b = b;
 	t->off = off;
 	t->e = (struct emitter){ .p = cb->rw + cb->used, .end = cb->rw + cb->used + BLOCK_ROOM,
@@ -400,6 +423,8 @@ struct block *soft_translate(struct soft_vcpu *sv, struct cpage *p, u64 va, u16 
 	b->code_end = em_rx(&t->e);
 	sv->nr_blocks++;
 	sv->nr_map += t->nr_map;
+	b->nr_links = t->nr_links;
+	sv->nr_links += t->nr_links;
 	cb->used = (t->e.p - cb->rw + 15) & ~15UL;
 	sv->stat_blocks++;
 	return b;

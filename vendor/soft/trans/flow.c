@@ -38,8 +38,7 @@ static void link_here(struct trans *t, u8 *site, s64 off)
 	struct link *l = &t->b->link[t->nr_links];
 	struct cold c = { .kind = COLD_LINK, .insn = t->i, .site = site, .arg = t->nr_links++, .off = off };
 
-	l->site = site + t->e.rx_delta;
-	l->from = t->b;
+	*l = (struct link){ .site = site + t->e.rx_delta, .from = t->b };
 	trans_cold(t, &c);
 }
 
@@ -224,6 +223,14 @@ static void trans_ret(struct trans *t, const struct insn *in)
 	code_segment(t, t->off);
 	trans_sp_add(t, in->opsize + (in->imm_size ? (u16)in->imm : 0));
 	trans_jump_t1(t);
+}
+
+bool trans_side_exit(struct trans *t, const struct insn *in)
+{
+	if (in->opsize == 2 && t->mode != INSN_MODE_16)
+		return false;
+	branch_to_off(t, em_jcc32(&t->e, INSN_CC(in)), (s64)t->next_off + (s64)in->imm, in->opsize);
+	return true;
 }
 
 bool trans_flow(struct trans *t, const struct insn *in)

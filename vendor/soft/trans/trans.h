@@ -97,6 +97,8 @@ bool trans_int(struct trans *t, const struct insn *in);
 bool trans_generic(struct trans *t, const struct insn *in);
 /* flow.c: the last instruction; emits all exits of the block */
 bool trans_flow(struct trans *t, const struct insn *in);
+/* A conditional jump after which the block goes on. */
+bool trans_side_exit(struct trans *t, const struct insn *in);
 /* Unconditional, to page start + off; opsize: of the jump, as in struct insn, or 0 if it is none. */
 void trans_goto_off(struct trans *t, s64 off, u8 opsize);
 /* The same through the jump cache. from: where the emulator goes on if the target is outside CS. */
