@@ -288,6 +288,14 @@ static int gather(struct soft_vcpu *sv, struct emul *e, gva_t gva)
 	return ret;
 }
 
+static bool x87_pending(void)
+{
+	u16 status;
+
+	__asm__("fnstsw %0" : "=a"(status));
+	return status & 0x80;
+}
+
 int soft_vector(struct vcpu *vcpu, struct emul *e, gva_t gva)
 {
 	struct soft_vcpu *sv = soft_of(vcpu);
@@ -310,6 +318,8 @@ int soft_vector(struct vcpu *vcpu, struct emul *e, gva_t gva)
 		return element_mask(sv, e, gva);
 	}
 	if (in->has_mem) {
+		if (reemit_waits_for_x87(in) && x87_pending())
+			return raise(e, EXC_MF, false);
 		ret = state_size(sv, e, gva, &len);
 		if (ret)
 			return ret;

@@ -171,17 +171,6 @@ static bool generic_high8(struct trans *t, const struct insn *in)
 	return true;
 }
 
-static bool waits_for_x87(const struct insn *in)
-{
-	if (in->family == FAM_X87)
-		return in->op != OP_FNSTCW && in->op != OP_FNSTSW && in->op != OP_FNSTENV &&
-		       in->op != OP_FNSAVE;
-	for (unsigned int i = 0; i < in->nr_opnd; i++)
-		if (in->opnd[i].kind == OPND_MMX)
-			return true;
-	return false;
-}
-
 /* SSE4.2 string compares that leave an index in ECX. */
 static bool index_result(const struct insn *in)
 {
@@ -245,7 +234,7 @@ bool trans_generic(struct trans *t, const struct insn *in)
 		return false;	/* the image depends on the mode */
 	if (in->has_mem) {
 		/* a pending x87 exception comes before a fault of the address */
-		if (waits_for_x87(in))
+		if (reemit_waits_for_x87(in))
 			em_u8(e, 0x9b);
 		if (!in->mem_size || !trans_ea(t, in))
 			return false;
