@@ -445,6 +445,67 @@ static void legacy(void)
 	report("emms", "ftw", *(u16 *)(env2 + 8), 0xffff);
 }
 
+/*
+ * The x87's pointers to its last instruction and operand: the program's own addresses, or zeros where the processor does
+ * not keep them, but nothing of the machine below.
+ */
+static bool own(u64 addr)
+{
+	return !addr || (addr >= GUEST_BASE && addr < GUEST_MEMORY);
+}
+
+static u64 at(const u8 *p, unsigned int len)
+{
+	u64 v = 0;
+
+	memcpy(&v, p, len);
+	return v;
+}
+
+static void pointers(void)
+{
+	static double value = 2.5, sum;
+	static u8 env[108];
+
+#define USE_X87	__asm__ volatile("fninit; fldl %1; faddl %1; fstpl %0" : "=m"(sum) : "m"(value))
+	USE_X87;
+	memset(env, 0, sizeof(env));
+	__asm__ volatile("fnstenv %0" : "=m"(env));
+	report("pointers", "fnstenv_ip", own(at(env + 12, 4)), 1);
+	report("pointers", "fnstenv_data", own(at(env + 20, 4)), 1);
+	USE_X87;
+	__asm__ volatile("fnsave %0" : "=m"(env));
+	report("pointers", "fnsave_ip", own(at(env + 12, 4)), 1);
+	report("pointers", "fnsave_data", own(at(env + 20, 4)), 1);
+	USE_X87;
+	memset(&a, 0, sizeof(a));
+	__asm__ volatile("fxsave64 (%0)" :: "r"(&a) : "memory");
+	report("pointers", "fxsave_ip", own(at(a.b + 8, 8)), 1);
+	report("pointers", "fxsave_data", own(at(a.b + 16, 8)), 1);
+	memset(&a, 0, sizeof(a));
+	__asm__ volatile("fxsave (%0)" :: "r"(&a) : "memory");
+	report("pointers", "fxsave32_ip", own(at(a.b + 8, 4)), 1);
+	report("pointers", "fxsave32_data", own(at(a.b + 16, 4)), 1);
+	USE_X87;
+	memset(&a, 0, sizeof(a));
+	xsave(&a, all);
+	report("pointers", "xsave_ip", own(at(a.b + 8, 8)), 1);
+	report("pointers", "xsave_data", own(at(a.b + 16, 8)), 1);
+	/* one that faults: unmasked overflow, seen by the next one that waits */
+	__asm__ volatile("fninit; fldcw %0; fldl %1; fdivl %2" :: "m"(*(u16 *)"\x7b\x03"), "m"(value), "m"(*(double *)"\0\0\0\0\0\0\0\0"));
+	__asm__ volatile("fnstenv %0" : "=m"(env));
+	report("pointers", "fault_ip", own(at(env + 12, 4)), 1);
+	report("pointers", "fault_status", at(env + 4, 2) & 0x84, 0x84);	/* ES, ZE */
+	/* loaded by the program: its own, or none */
+	__asm__ volatile("fninit");
+	memset(env, 0, sizeof(env));
+	*(u16 *)env = 0x37f;
+	*(u16 *)(env + 8) = 0xffff;
+	*(u32 *)(env + 12) = 0x123456;
+	__asm__ volatile("fldenv %1; fnstenv %0" : "=m"(env) : "m"(env));
+	report("pointers", "fldenv_ip", own(at(env + 12, 4)), 1);
+}
+
 /* -- state that lives on ------------------------------------------------------------------------------------------- */
 
 static volatile u32 interrupts_seen;
@@ -583,6 +644,7 @@ int main(u32 step)
 	round_trips();
 	variants();
 	legacy();
+	pointers();
 	faults();
 	lives_on();
 	lazy_switches();

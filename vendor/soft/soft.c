@@ -193,6 +193,7 @@ static void soft_put(struct vcpu *vcpu)
 	if (sv->vec_away)
 		return;
 	__asm__ volatile("xsave64 (%0)" :: "r"(vcpu->xsave), "a"(sv->xstate_mask), "d"(0) : "memory");
+	soft_hide_pointers(sv, vcpu->xsave);
 	/* the C code outside expects an empty x87 stack, its own control words, and clean upper halves */
 	__asm__ volatile("fninit; fldcw %1; ldmxcsr %0" :: "m"(sv->host_mxcsr), "m"(sv->host_fcw));
 	if (sv->xstate_mask & XCR0_AVX)

@@ -296,6 +296,46 @@ static bool x87_pending(void)
 	return status & 0x80;
 }
 
+/* ---- the x87's pointers to its last instruction and operand ---------------------------------- */
+
+/* What FNSTENV stores with an operand size of 32 bits in protected mode. SDM 1 8.1.10 */
+struct x87_environment {
+	u32 fcw, fsw, ftw, fip, fcs_fop, fdp, fds;
+};
+
+/* All that was executed natively has an instruction pointer in one of these; its data pointer is the host's, too. */
+static bool host_code(const struct soft_vcpu *sv, u64 fip, u64 mask)
+{
+	return ((fip - (u64)sv->cb.rx) & mask) < sv->cb.size ||
+	       ((fip - (u64)sv->vec.rx) & mask) < sv->vec.size;
+}
+
+/*
+ * Before the guest stores its x87 state: where our code and its memory are in the process is nothing
+ * for it. It finds zeros, as after FNINIT; what it has loaded itself stays.
+ */
+static void hide_pointers(const struct soft_vcpu *sv)
+{
+	struct x87_environment env;
+
+	__asm__ volatile("fnstenv %0" : "=m"(env));
+	if (host_code(sv, env.fip, 0xffffffff))
+		env.fip = env.fcs_fop = env.fdp = env.fds = 0;
+	/* always: FNSTENV has masked the exceptions */
+	__asm__ volatile("fldenv %0" :: "m"(env));
+}
+
+void soft_hide_pointers(const struct soft_vcpu *sv, u8 *xsave)
+{
+	u64 fip;
+
+	__builtin_memcpy(&fip, xsave + 8, 8);
+	if (!host_code(sv, fip, ~0UL))
+		return;
+	host_memset(xsave + 6, 0, 2);		/* FOP */
+	host_memset(xsave + 8, 0, 16);		/* FIP, FDP */
+}
+
 int soft_vector(struct vcpu *vcpu, struct emul *e, gva_t gva)
 {
 	struct soft_vcpu *sv = soft_of(vcpu);
@@ -349,6 +389,7 @@ int soft_vector(struct vcpu *vcpu, struct emul *e, gva_t gva)
 		 * never use it */
 		plain = *in;
 		plain.modrm = (in->modrm & ~0x38) | 4 << 3;
+		plain.op = OP_XSAVE;
 		in = &plain;
 	} else if (in->op == OP_XSAVES) {
 		/* IA32_XSS is 0 for guests: the same as XSAVEC, 0f c7 /4, but for privilege. SDM 1
@@ -362,6 +403,10 @@ int soft_vector(struct vcpu *vcpu, struct emul *e, gva_t gva)
 		plain.opcode = 0xae;
 		plain.modrm = (in->modrm & ~0x38) | 5 << 3;
 		in = &plain;
+	}
+	switch (in->op) {
+	case OP_FNSTENV: case OP_FNSAVE: case OP_FXSAVE: case OP_XSAVE: case OP_XSAVEC:
+		hide_pointers(sv);
 	}
 	build_stub(sv, in);
 	sv->vec_flags = (e->rflags & X86_FLAGS_ARITH) | X86_FLAG_FIXED | X86_FLAG_IF;

@@ -230,8 +230,10 @@ bool trans_generic(struct trans *t, const struct insn *in)
 	}
 	if (in->enc == ENC_VEX)
 		force_rex = false;
-	if (!trans_64(t) && (in->op == OP_FLDENV || in->op == OP_FNSTENV || in->op == OP_FRSTOR || in->op == OP_FNSAVE))
+	if (!trans_64(t) && (in->op == OP_FLDENV || in->op == OP_FRSTOR))
 		return false;	/* the image depends on the mode */
+	if (in->op == OP_FNSTENV || in->op == OP_FNSAVE)
+		return false;	/* and so it does here; soft_vector() also keeps host addresses out of it */
 	if (in->has_mem) {
 		/* a pending x87 exception comes before a fault of the address */
 		if (reemit_waits_for_x87(in))
