@@ -28,7 +28,7 @@ bool cr_load_pdptrs(struct vcpu *v, u64 cr3)
 	u64 pdptr[4];
 	unsigned int i;
 
-	if (gmem_read(v->vm, cr3 & 0xffffffe0UL, pdptr, sizeof(pdptr)))
+	if (gmem_read_as(v->vm, v->st->smm, cr3 & 0xffffffe0UL, pdptr, sizeof(pdptr)))
 		return false;
 	for (i = 0; i < 4; i++)
 		if ((pdptr[i] & 1) && (pdptr[i] & pdptr_reserved(v)))

@@ -120,6 +120,11 @@ static int op_hypercall(struct emul *e)
 	return vcpu_hypercall(e->ctx) > 0 ? 0 : -EAGAIN;
 }
 
+static int op_rsm(struct emul *e)
+{
+	return smm_leave(e->ctx);
+}
+
 static int op_vector(struct emul *e, gva_t gva)
 {
 	struct vcpu *v = e->ctx;
@@ -152,7 +157,7 @@ const struct emul_ops vcpu_emul_ops = {
 	.cr_write = op_cr_write,
 	.cr8_read = op_cr8_read, .dr_write = op_dr_write, .invlpg = op_invlpg,
 	.invpcid = op_invpcid,
-	.rdpmc = op_rdpmc, .rdtsc = op_rdtsc, .hypercall = op_hypercall, .vector = op_vector,
+	.rdpmc = op_rdpmc, .rdtsc = op_rdtsc, .hypercall = op_hypercall, .rsm = op_rsm, .vector = op_vector,
 	.has_feature = op_has_feature, .mode_changed = op_mode_changed,
 };
 

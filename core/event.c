@@ -52,7 +52,12 @@ long vcpu_get_events(struct vcpu *vcpu, struct kvm_vcpu_events *ev)
 	ev->nmi.injected = p->nmi.injected;
 	ev->nmi.pending = host_load_relaxed(&p->nmi.pending) != 0;
 	ev->nmi.masked = st->nmi_masked;
-	ev->flags = KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SHADOW;
+	ev->smi.smm = st->smm;
+	ev->smi.pending = host_load_relaxed(&p->smi_pending);
+	ev->smi.smm_inside_nmi = p->smm_inside_nmi;
+	ev->smi.latched_init = !!(host_load_relaxed(&p->apic_events) & APIC_EVENT_INIT);
+	ev->flags = KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SHADOW |
+		    KVM_VCPUEVENT_VALID_SMM;
 	if (vcpu->vm->priv->exception_payload)
 		ev->flags |= KVM_VCPUEVENT_VALID_PAYLOAD;
 	if (vcpu->vm->priv->triple_fault_event) {
@@ -85,8 +90,9 @@ static int events_check(const struct vcpu *vcpu, struct kvm_vcpu_events *ev)
 	if ((ev->exception.injected || ev->exception.pending) &&
 	    (ev->exception.nr > 31 || ev->exception.nr == EXC_NMI))
 		return -EINVAL;
-	/* There is no SMM to be in. */
-	if ((ev->flags & KVM_VCPUEVENT_VALID_SMM) && (ev->smi.smm || ev->smi.pending))
+	/* INITs are latched in SMM: what waits for a SIPI is not in there. */
+	if ((ev->flags & KVM_VCPUEVENT_VALID_SMM) && (ev->smi.smm || ev->smi.pending) &&
+	    vcpu->mp_state == KVM_MP_STATE_INIT_RECEIVED)
 		return -EINVAL;
 	if ((ev->flags & KVM_VCPUEVENT_VALID_TRIPLE_FAULT) && !vp->triple_fault_event)
 		return -EINVAL;
@@ -110,9 +116,26 @@ static void set_exception(struct vcpu *vcpu, const struct kvm_vcpu_events *ev)
 	e->fault.dr6 = e->has_payload && e->fault.vector == EXC_DB ? e->payload : 0;
 }
 
+static void set_smi(struct vcpu *vcpu, const struct kvm_vcpu_events *ev)
+{
+	struct vcpu_priv *p = vcpu->priv;
+
+	host_store_release(&p->smi_pending, ev->smi.pending != 0);
+	if (ev->smi.smm) {
+		p->smm_inside_nmi = ev->smi.smm_inside_nmi != 0;
+		if (ev->smi.latched_init && vcpu->lapic)
+			host_fetch_or(&p->apic_events, APIC_EVENT_INIT);
+		else
+			host_fetch_and(&p->apic_events, ~(u32)APIC_EVENT_INIT);
+	} else {
+		p->smm_inside_nmi = false;
+	}
+	smm_set(vcpu, ev->smi.smm != 0);
+}
+
 /**
  * KVM_SET_VCPU_EVENTS. -EINVAL: unknown flag, payload or triple fault not switched on, no
- * exception's vector, SMM.
+ * exception's vector, SMM while waiting for a SIPI.
  */
 long vcpu_set_events(struct vcpu *vcpu, struct kvm_vcpu_events *ev)
 {
@@ -138,6 +161,8 @@ long vcpu_set_events(struct vcpu *vcpu, struct kvm_vcpu_events *ev)
 	st->nmi_masked = !!ev->nmi.masked;
 	if (ev->flags & KVM_VCPUEVENT_VALID_SIPI_VECTOR)
 		p->sipi_vector = ev->sipi_vector;
+	if (ev->flags & KVM_VCPUEVENT_VALID_SMM)
+		set_smi(vcpu, ev);
 	if (ev->flags & KVM_VCPUEVENT_VALID_TRIPLE_FAULT) {
 		p->triple_fault = ev->triple_fault.pending;
 		if (p->triple_fault)

@@ -104,7 +104,7 @@ int gaccess_translate(struct vcpu *v, gva_t gva, unsigned int access, struct gac
 	u64 tag = (gva & HV_PAGE_MASK) | access | XLATE_VALID | (v->st->rflags & X86_FLAG_AC ? XLATE_AC : 0);
 	struct xlate_cache *c = &v->priv->xlate[((gva >> HV_PAGE_SHIFT) ^ access) % NR_XLATE];
 	/* pairs with the release in memslots_publish() */
-	u64 generation = host_load_acquire(&v->vm->memslots[0])->generation;
+	u64 generation = host_load_acquire(&v->vm->memslots[v->st->smm])->generation;
 	u64 off = gva & ~HV_PAGE_MASK;
 	gpa_t gpa;
 	int ret;

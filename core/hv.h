@@ -18,7 +18,7 @@ struct irqchip;
 #define HV_MAX_MEMSLOTS	512	/* announced by KVM_CAP_NR_MEMSLOTS; per address space */
 #define HV_MAX_VCPUS	64
 #define HV_MAX_VCPU_ID	256	/* APIC ids 0 .. 255 */
-#define HV_ADDRESS_SPACES 1	/* the second one is for SMM, which is not offered */
+#define HV_ADDRESS_SPACES 2	/* 1: what system management mode sees */
 
 struct memslot {
 	gfn_t gfn;
@@ -66,6 +66,9 @@ bool dirty_ring_full(struct vcpu *vcpu);
  * memory not there). Writes mark dirty and tell the vendor (gmem_written). */
 int gmem_read(struct vm *vm, gpa_t gpa, void *buf, size_t len);
 int gmem_write(struct vm *vm, gpa_t gpa, const void *buf, size_t len);
+/* The same in address space as; the two above are about space 0. A vCPU is in space st->smm. */
+int gmem_read_as(struct vm *vm, unsigned int as, gpa_t gpa, void *buf, size_t len);
+int gmem_write_as(struct vm *vm, unsigned int as, gpa_t gpa, const void *buf, size_t len);
 
 /* ---- vCPU ------------------------------------------------------------------------------------ */
 
@@ -110,7 +113,7 @@ struct vcpu {
 struct vm {
 	struct host_mutex lock;		/* creation of vCPUs, devices; core/locking.h */
 	struct host_mutex slots_lock;	/* writers of memslots */
-	struct memslots *memslots[2];	/* published pointers, per address space (1: SMM) */
+	struct memslots *memslots[HV_ADDRESS_SPACES];	/* published pointers, per address space (1: SMM) */
 	struct host_rdomain *rdomain;
 	const struct vendor_ops *vendor;
 	void *vendor_data;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
  * inject.c - which event the guest sees next: what was interrupted in mid-delivery, exceptions,
- * NMI, interrupts, in this order, with the windows in which each may be taken. SDM 3A 6.7, 6.8,
+ * SMI, NMI, interrupts, in this order, with the windows in which each may be taken. SDM 3A 6.7, 6.8,
  * 6.9; AMD's APM 2 8.5 agrees.
  */
 #include "private.h"
@@ -55,6 +55,8 @@ bool vcpu_has_wakeup_event(struct vcpu *v)
 	    host_load_acquire(&p->apic_events))
 		return true;
 	if (host_load_acquire(&p->nmi.pending) && !v->st->nmi_masked)
+		return true;
+	if (host_load_acquire(&p->smi_pending) && !v->st->smm)
 		return true;
 	if (!vcpu_interrupt_allowed(v))
 		return false;
@@ -193,6 +195,10 @@ int vcpu_inject_pending(struct vcpu *v)
 	/* A debugger that steps does not want to see handlers. */
 	if (unlikely(p->debug.control & KVM_GUESTDBG_BLOCKIRQ))
 		return ret;
+	if (unlikely(host_load_acquire(&p->smi_pending)) && !st->smm && !done && !ret) {
+		smm_enter(v);
+		done = true;
+	}
 	nmi = host_load_acquire(&p->nmi.pending);
 	irq = (v->lapic && lapic_pending(v->lapic) >= 0) || extint_pending(v);
 	open = !st->shadow_sti && !st->shadow_movss;

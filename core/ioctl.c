@@ -117,6 +117,7 @@ struct ioctl_row {
 	NONE(KVM_KVMCLOCK_CTRL, vcpu_kvmclock_ctrl)						\
 	STRUCT(KVM_INTERRUPT, vcpu_interrupt, struct kvm_interrupt)				\
 	NONE(KVM_NMI, vcpu_nmi)									\
+	NONE(KVM_SMI, vcpu_smi)									\
 	STRUCT(KVM_SET_GUEST_DEBUG, vcpu_set_guest_debug, struct kvm_guest_debug)		\
 	STRUCT(KVM_TRANSLATE, vcpu_translate, struct kvm_translation)				\
 	STRUCT(KVM_TPR_ACCESS_REPORTING, vcpu_tpr_access_reporting, struct kvm_tpr_access_ctl)	\

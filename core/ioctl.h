@@ -138,6 +138,9 @@ long vcpu_get_attr(struct vcpu *vcpu, struct kvm_device_attr *a);
 long vcpu_set_attr(struct vcpu *vcpu, struct kvm_device_attr *a);
 long vcpu_kvmclock_ctrl(struct vcpu *vcpu);
 
+/* smm.c */
+long vcpu_smi(struct vcpu *vcpu);
+
 /* vapic.c */
 long vcpu_set_vapic_addr(struct vcpu *vcpu, struct kvm_vapic_addr *a);
 long vcpu_tpr_access_reporting(struct vcpu *vcpu, struct kvm_tpr_access_ctl *c);

@@ -87,7 +87,7 @@ const struct memslot *memslot_find(const struct memslots *slots, gfn_t gfn)
 
 u64 gmem_hva(struct vcpu *vcpu, gpa_t gpa, const struct memslot **slot)
 {
-	const struct memslots *slots = vm_memslots(vcpu->vm, 0);
+	const struct memslots *slots = vm_memslots(vcpu->vm, vcpu->st->smm);
 	const struct memslot *s = NULL;
 	gfn_t gfn = gpa >> HV_PAGE_SHIFT;
 	u32 last = vcpu->priv->last_slot;
@@ -130,14 +130,14 @@ static size_t slot_span(const struct memslot *s, gpa_t gpa, size_t len)
 	return room < len ? room : len;
 }
 
-int gmem_read(struct vm *vm, gpa_t gpa, void *buf, size_t len)
+int gmem_read_as(struct vm *vm, unsigned int as, gpa_t gpa, void *buf, size_t len)
 {
 	u8 *p = buf;
 	int ret = 0;
 
 	host_read_lock(vm->rdomain, HOST_READ_SHARED);
 	while (len && !ret) {
-		const struct memslot *s = memslot_find(vm_memslots(vm, 0), gpa >> HV_PAGE_SHIFT);
+		const struct memslot *s = memslot_find(vm_memslots(vm, as), gpa >> HV_PAGE_SHIFT);
 		size_t n;
 
 		if (!s) {
@@ -154,14 +154,14 @@ int gmem_read(struct vm *vm, gpa_t gpa, void *buf, size_t len)
 	return ret;
 }
 
-int gmem_write(struct vm *vm, gpa_t gpa, const void *buf, size_t len)
+int gmem_write_as(struct vm *vm, unsigned int as, gpa_t gpa, const void *buf, size_t len)
 {
 	const u8 *p = buf;
 	int ret = 0;
 
 	host_read_lock(vm->rdomain, HOST_READ_SHARED);
 	while (len && !ret) {
-		const struct memslot *s = memslot_find(vm_memslots(vm, 0), gpa >> HV_PAGE_SHIFT);
+		const struct memslot *s = memslot_find(vm_memslots(vm, as), gpa >> HV_PAGE_SHIFT);
 		gfn_t gfn;
 		size_t n;
 
@@ -182,6 +182,16 @@ int gmem_write(struct vm *vm, gpa_t gpa, const void *buf, size_t len)
 	}
 	host_read_unlock(vm->rdomain, HOST_READ_SHARED);
 	return ret;
+}
+
+int gmem_read(struct vm *vm, gpa_t gpa, void *buf, size_t len)
+{
+	return gmem_read_as(vm, 0, gpa, buf, len);
+}
+
+int gmem_write(struct vm *vm, gpa_t gpa, const void *buf, size_t len)
+{
+	return gmem_write_as(vm, 0, gpa, buf, len);
 }
 
 /* ---- KVM_SET_USER_MEMORY_REGION -------------------------------------------------------------- */

@@ -92,6 +92,8 @@ struct vcpu_priv {
 	struct { bool injected, soft; u8 nr; } interrupt;
 	struct { u8 pending; bool injected; } nmi;	/* pending: atomic count */
 	bool triple_fault;
+	bool smi_pending;		/* atomic */
+	bool smm_inside_nmi;		/* NMIs were blocked already when SMM was entered */
 	u8 sipi_vector;
 	u32 apic_events;		/* atomic bits */
 #define   APIC_EVENT_INIT	BIT(0)
@@ -245,6 +247,11 @@ void vcpu_queue_exception(struct vcpu *vcpu, const struct x86_fault *f);
 int vcpu_inject_pending(struct vcpu *vcpu);
 bool vcpu_interrupt_allowed(struct vcpu *vcpu);
 bool vcpu_has_wakeup_event(struct vcpu *vcpu);		/* something HLT must wake for */
+
+/* ---- smm.c ---- */
+void smm_enter(struct vcpu *vcpu);
+int smm_leave(struct vcpu *vcpu);
+void smm_set(struct vcpu *vcpu, bool smm);
 
 /* ---- vapic.c: with priv->vapic_gpa set, on the vCPU's thread ---- */
 void vapic_from_guest(struct vcpu *vcpu);

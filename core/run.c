@@ -83,6 +83,8 @@ void vcpu_reset(struct vcpu *v, bool init)
 	p->interrupt.injected = p->nmi.injected = false;
 	host_store_release(&p->nmi.pending, 0);
 	p->triple_fault = false;
+	host_store_release(&p->smi_pending, false);
+	p->smm_inside_nmi = false;
 	p->tpr_access.pending = false;
 	p->io.pending = p->msr_exit.pending = false;
 	io_begin(v, false);
@@ -120,6 +122,11 @@ void vcpu_apply_apic_events(struct vcpu *v)
 
 	if (likely(!host_load_acquire(&p->apic_events)))
 		return;
+	/* System management mode latches an INIT; a SIPI finds nobody who waits for it. SDM 3C 32.3.1 */
+	if (v->st->smm) {
+		host_fetch_and(&p->apic_events, ~(u32)APIC_EVENT_SIPI);
+		return;
+	}
 	ev = host_xchg(&p->apic_events, 0);
 	if (ev & APIC_EVENT_INIT) {
 		bool bsp = v->id == v->vm->priv->bsp_id;
@@ -159,7 +166,7 @@ void vcpu_fill_run(struct vcpu *v)
 	run->cr8 = vcpu_cr8(v);
 	run->apic_base = v->lapic ? lapic_base_msr(v->lapic) : v->priv->apic_base;
 	run->ready_for_interrupt_injection = pic_in_core(v->vm) || ready_for_injection(v);
-	run->flags = 0;
+	run->flags = v->st->smm ? KVM_RUN_X86_SMM : 0;
 }
 
 static int exit_with(struct vcpu *v, u32 reason)

@@ -5,11 +5,6 @@
  */
 #include "ioctl.h"
 
-/* Bits of RFLAGS that exist. SDM 1 figure 3-8; bit 1 reads as one. */
-#define RFLAGS_BITS \
-	(X86_FLAGS_ARITH | X86_FLAG_TF | X86_FLAG_IF | X86_FLAG_DF | X86_FLAG_IOPL | X86_FLAG_NT | \
-	 X86_FLAG_RF | X86_FLAG_VM | X86_FLAG_AC | X86_FLAG_VIF | X86_FLAG_VIP | X86_FLAG_ID)
-
 static void cache_regs(struct vcpu *vcpu, u32 groups)
 {
 	if (vcpu->vm->vendor->cache_regs)
@@ -69,7 +64,7 @@ long vcpu_set_regs(struct vcpu *vcpu, struct kvm_regs *r)
 	st->gpr[X86_R14] = r->r14;
 	st->gpr[X86_R15] = r->r15;
 	st->rip = r->rip;
-	st->rflags = (r->rflags & RFLAGS_BITS) | X86_FLAG_FIXED;
+	st->rflags = (r->rflags & X86_FLAGS_ALL) | X86_FLAG_FIXED;
 	p->exception.pending = false;
 	p->exception.has_payload = false;
 	regs_changed(vcpu, REGS_GPR | REGS_RIP_FLAGS);
@@ -157,19 +152,6 @@ static bool pae_paging(const struct x86_state *st)
 }
 
 /*
- * Privilege level of a state that was set as a whole. SDM 3A 5.5; as both vendors' hardware keeps
- * it in SS.DPL.
- */
-static u8 cpl_of(const struct x86_state *st)
-{
-	if (!(st->cr0 & CR0_PE))
-		return 0;
-	if (st->rflags & X86_FLAG_VM)
-		return 3;
-	return (st->seg[X86_SS].attr & SEG_DPL) >> SEG_DPL_SHIFT;
-}
-
-/*
  * A boot processor that a client resets by registers only is expected to run at once. SDM 3A table
  * 10-1: the reset vector.
  */
@@ -226,7 +208,7 @@ static int sregs_set(struct vcpu *vcpu, const struct kvm_sregs2 *s)
 	if (vcpu->lapic)
 		lapic_set_cr8(vcpu->lapic, s->cr8);
 	st->efer = s->efer;
-	st->cpl = cpl_of(st);
+	st->cpl = x86_cpl_of(st);
 	if (at_reset_vector(vcpu))
 		vcpu->mp_state = KVM_MP_STATE_RUNNABLE;
 	return 0;
@@ -276,7 +258,8 @@ long vcpu_set_sregs(struct vcpu *vcpu, struct kvm_sregs *s)
 		return ret;
 	/* This format has no PDPTEs: they are read as MOV CR3 would. SDM 3A 4.4.1 */
 	if (pae_paging(vcpu->st) &&
-	    gmem_read(vcpu->vm, s->cr3 & 0xffffffe0, vcpu->st->pdptr, sizeof(vcpu->st->pdptr)))
+	    gmem_read_as(vcpu->vm, vcpu->st->smm, s->cr3 & 0xffffffe0, vcpu->st->pdptr,
+			 sizeof(vcpu->st->pdptr)))
 		host_memset(vcpu->st->pdptr, 0, sizeof(vcpu->st->pdptr));
 	for (i = 0; i < ARRAY_SIZE(s->interrupt_bitmap); i++) {
 		if (s->interrupt_bitmap[i]) {
@@ -315,7 +298,8 @@ long vcpu_set_sregs2(struct vcpu *vcpu, struct kvm_sregs2 *s)
 	if (pdptrs)
 		host_memcpy(vcpu->st->pdptr, s->pdptrs, sizeof(s->pdptrs));
 	else if (pae &&
-		 gmem_read(vcpu->vm, s->cr3 & 0xffffffe0, vcpu->st->pdptr, sizeof(vcpu->st->pdptr)))
+		 gmem_read_as(vcpu->vm, vcpu->st->smm, s->cr3 & 0xffffffe0, vcpu->st->pdptr,
+			      sizeof(vcpu->st->pdptr)))
 		host_memset(vcpu->st->pdptr, 0, sizeof(vcpu->st->pdptr));
 	sregs_done(vcpu);
 	return 0;
@@ -368,6 +352,10 @@ long vcpu_set_mp_state(struct vcpu *vcpu, struct kvm_mp_state *s)
 {
 	if (!vcpu->lapic && s->mp_state != KVM_MP_STATE_RUNNABLE)
 		return -EINVAL;
+	/* INIT and SIPI wait for the end of system management mode. */
+	if ((vcpu->st->smm || host_load_relaxed(&vcpu->priv->smi_pending)) &&
+	    (s->mp_state == KVM_MP_STATE_INIT_RECEIVED || s->mp_state == KVM_MP_STATE_SIPI_RECEIVED))
+		return -EINVAL;
 	switch (s->mp_state) {
 	case KVM_MP_STATE_RUNNABLE:
 	case KVM_MP_STATE_UNINITIALIZED:
@@ -390,8 +378,10 @@ long vcpu_set_mp_state(struct vcpu *vcpu, struct kvm_mp_state *s)
 
 static int translate_read(void *ctx, gpa_t gpa, bool wide, u64 *val, u64 *host)
 {
+	const struct vcpu *v = ctx;
+
 	*val = 0;
-	return gmem_read(ctx, gpa, val, wide ? 8 : 4) ? -EIO : 0;
+	return gmem_read_as(v->vm, v->st->smm, gpa, val, wide ? 8 : 4) ? -EIO : 0;
 }
 
 /**
@@ -412,7 +402,7 @@ long vcpu_translate(struct vcpu *vcpu, struct kvm_translation *t)
 	t->linear_address = gva;
 	t->physical_address = ~0UL;
 	t->writeable = 1;
-	if (!x86_walk(&m, gva, WALK_READ | WALK_NO_AD, &ops, vcpu->vm, &r)) {
+	if (!x86_walk(&m, gva, WALK_READ | WALK_NO_AD, &ops, vcpu, &r)) {
 		t->physical_address = r.gpa;
 		t->valid = 1;
 	}

@@ -298,7 +298,7 @@ static void sink_lapic_nmi(void *owner)
 
 static void sink_lapic_smi(void *owner)
 {
-	/* No SMM: the processor behaves as if the SMI had found an empty handler. */
+	vcpu_smi(owner);
 }
 
 static void sink_pic_output(void *vm_, bool level)

@@ -66,7 +66,7 @@ static void test_dispatch(void **state)
 	assert_int_equal(t_ioctl(cpu_fd, KVM_GET_REGS + (8 << _IOC_SIZESHIFT), buf), -ENOTTY);
 	/* nothing that is not announced answers */
 	assert_int_equal(t_ioctl(vm_fd, KVM_CREATE_DEVICE, buf), -ENOTTY);
-	assert_int_equal(t_ioctl(cpu_fd, KVM_SMI, buf), -ENOTTY);
+	assert_int_equal(t_ioctl(cpu_fd, KVM_S390_NORMAL_RESET, buf), -ENOTTY);
 	assert_int_equal(t_ioctl(cpu_fd, KVM_GET_NESTED_STATE, buf), -ENOTTY);
 	for (nr = 0; nr < 256; nr++) {
 		assert_int_equal(t_ioctl_n(vm_fd, _IO('T', nr), 0), -ENOTTY);
@@ -217,7 +217,7 @@ static void test_capabilities(void **state)
 		{ KVM_CAP_COALESCED_MMIO, 2 }, { KVM_CAP_MSI_DEVID, 0 }, { KVM_CAP_X2APIC_API, 3 },
 		{ KVM_CAP_ADJUST_CLOCK, 14 }, { KVM_CAP_IRQ_ROUTING, 4096 }, { KVM_CAP_DESTROY_MEMORY_REGION_WORKS, 1 },
 		{ KVM_CAP_JOIN_MEMORY_REGIONS_WORKS, 1 }, { KVM_CAP_SYNC_REGS, 7 }, { KVM_CAP_XSAVE2, 4096 },
-		{ KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, 3 }, { KVM_CAP_X86_SMM, 0 }, { KVM_CAP_MULTI_ADDRESS_SPACE, 0 },
+		{ KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, 3 }, { KVM_CAP_X86_SMM, 1 }, { KVM_CAP_MULTI_ADDRESS_SPACE, 2 },
 		{ KVM_CAP_NESTED_STATE, 0 }, { KVM_CAP_DEVICE_CTRL, 0 }, { KVM_CAP_XEN_HVM, 0 }, { 5, 0 }, { 100000, 0 },
 	};
 	unsigned int i;

@@ -50,7 +50,7 @@ static const struct rule {
 	{ "beyond 52 bits", { .slot = 2, .guest_phys_addr = 1UL << 52, .memory_size = PAGE }, -EINVAL },
 	{ "over 2^31 pages", { .slot = 2, .guest_phys_addr = 1UL << 44, .memory_size = 1UL << 43 }, -EINVAL },
 	{ "slot number", { .slot = HV_MAX_MEMSLOTS, .memory_size = PAGE }, -EINVAL },
-	{ "address space 1", { .slot = 0x10000, .memory_size = PAGE }, -EINVAL },
+	{ "address space 2", { .slot = 0x20000, .memory_size = PAGE }, -EINVAL },
 	{ "unknown flag", { .slot = 2, .flags = 4, .memory_size = PAGE }, -EINVAL },
 	{ "delete what is not there", { .slot = 2 }, -EINVAL },
 	{ "unknown flag on deletion", { .slot = 0, .flags = 0x80000000 }, -EINVAL },

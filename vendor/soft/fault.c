@@ -68,7 +68,7 @@ static struct soft_vcpu *in_slot_access(u64 addr)
 		if (!sv || host_load_relaxed(&sv->thread) != self || !sv->armed)
 			continue;
 		/* inside enter(): the vCPU is in a read section */
-		slots = host_load_acquire(&sv->vcpu->vm->memslots[0]);
+		slots = host_load_acquire(&sv->vcpu->vm->memslots[sv->st.smm]);
 		for (u32 k = 0; slots && k < slots->nr; k++)
 			if (addr - slots->slot[k].hva < slots->slot[k].npages << HV_PAGE_SHIFT)
 				return sv;

@@ -85,7 +85,8 @@ void soft_mode_update(struct soft_vcpu *sv)
 
 	sv->mode_dirty = false;
 	sv->mode_flags = st->rflags;
-	sv->interpret = (st->rflags & (X86_FLAG_TF | X86_FLAG_VM)) ||
+	/* blocks and soft TLB are about address space 0: not for system management mode */
+	sv->interpret = st->smm || (st->rflags & (X86_FLAG_TF | X86_FLAG_VM)) ||
 			((st->cr0 & CR0_AM) && (st->rflags & X86_FLAG_AC) && st->cpl == 3) || (st->dr7 & 0xff) ||
 			vcpu_debug_wants_steps(sv->vcpu);
 	if (likely(x86_64bit(st))) {

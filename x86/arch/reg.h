@@ -38,4 +38,9 @@ enum x86_sreg {
 
 #define X86_FLAGS_ARITH	(X86_FLAG_CF | X86_FLAG_PF | X86_FLAG_AF | X86_FLAG_ZF | X86_FLAG_SF | X86_FLAG_OF)
 
+/* Bits of RFLAGS that exist. SDM 1 figure 3-8; bit 1 reads as one. */
+#define X86_FLAGS_ALL \
+	(X86_FLAGS_ARITH | X86_FLAG_TF | X86_FLAG_IF | X86_FLAG_DF | X86_FLAG_IOPL | X86_FLAG_NT | \
+	 X86_FLAG_RF | X86_FLAG_VM | X86_FLAG_AC | X86_FLAG_VIF | X86_FLAG_VIP | X86_FLAG_ID)
+
 #endif

@@ -60,7 +60,7 @@ struct x86_state {
 	/* Interruptibility. SDM 3A 6.8.3, 6.7.1 */
 	u8 shadow_sti, shadow_movss;	/* the next instruction boundary accepts no interrupt */
 	u8 nmi_masked;			/* until IRET */
-	u8 smm;
+	u8 smm;				/* in system management mode: memory is address space 1 */
 	/* current privilege level; kept by whoever changes CS or SS */
 	u8 cpl;
 	u8 halted;			/* HLT retired; the core blocks the vCPU */
@@ -85,6 +85,19 @@ static inline bool x86_64bit(const struct x86_state *s)
 static inline bool x86_v8086(const struct x86_state *s)
 {
 	return (s->cr0 & CR0_PE) && (s->rflags & X86_FLAG_VM);
+}
+
+/**
+ * Privilege level of a state that was set as a whole. SDM 3A 5.5; as both vendors' hardware keeps
+ * it in SS.DPL.
+ */
+static inline u8 x86_cpl_of(const struct x86_state *s)
+{
+	if (!(s->cr0 & CR0_PE))
+		return 0;
+	if (s->rflags & X86_FLAG_VM)
+		return 3;
+	return (s->seg[X86_SS].attr & SEG_DPL) >> SEG_DPL_SHIFT;
 }
 
 /** True if a is canonical for 48-bit linear addresses. SDM 1 3.3.7.1 */

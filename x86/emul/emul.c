@@ -79,7 +79,7 @@ static const emul_fn handlers[OP_NR] = {
 	[OP_INT] = emul_op_int, [OP_INT3] = emul_op_int3, [OP_INT1] = emul_op_int1,
 	[OP_INTO] = emul_op_into,
 	[OP_IRET] = emul_op_iret, [OP_BOUND] = emul_op_bound, [OP_ARPL] = emul_op_arpl,
-	[OP_UD0] = emul_op_ud, [OP_UD1] = emul_op_ud, [OP_UD2] = emul_op_ud, [OP_RSM] = emul_op_ud,
+	[OP_UD0] = emul_op_ud, [OP_UD1] = emul_op_ud, [OP_UD2] = emul_op_ud, [OP_RSM] = emul_op_rsm,
 	[OP_HLT] = emul_op_hlt, [OP_SYSCALL] = emul_op_syscall, [OP_SYSRET] = emul_op_sysret,
 	[OP_SYSENTER] = emul_op_sysenter, [OP_SYSEXIT] = emul_op_sysexit,
 	[OP_SWAPGS] = emul_op_swapgs,

@@ -79,6 +79,9 @@ struct emul_ops {
 	u64 (*rdtsc)(struct emul *e);
 	/* VMCALL/VMMCALL: state's registers are args and result. */
 	int (*hypercall)(struct emul *e);
+	/* RSM in system management mode: all of *e->st, GPRs, RIP, RFLAGS and shadows included, is as
+	 * before the SMI. Not 0: shut down. NULL: there is no such mode. */
+	int (*rsm)(struct emul *e);
 	/*
 	 * x87, MMX, SSE, AVX, XSAVE family: execute e->insn with the memory operand (if any) at
 	 * gva. Whether it may run (CR0, CR4, XCR0, feature), segment checks and alignment are done.

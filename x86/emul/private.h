@@ -197,7 +197,7 @@ int emul_io_allowed(struct emul *e, u16 port, unsigned int size);
 	X(syscall) X(sysret) X(sysenter) X(sysexit) X(swapgs) X(cpuid) X(rdtsc) X(rdpmc) X(rdmsr) X(wrmsr) X(rdpid) \
 	X(mov_from_cr) X(mov_to_cr) X(mov_from_dr) X(mov_to_dr) X(clts) X(lmsw) X(smsw) \
 	X(lgdt) X(sgdt) X(lldt) X(ltr) X(sldt) X(verr) X(lar) X(invlpg) X(invpcid) X(clac) X(xgetbv) X(xsetbv) \
-	X(pkru) X(fsgsbase) X(clflush) X(vmcall) X(xsave) X(vector)
+	X(pkru) X(fsgsbase) X(clflush) X(vmcall) X(rsm) X(xsave) X(vector)
 
 #define X(name) int emul_op_##name(struct emul *e);
 EMUL_HANDLERS(X)

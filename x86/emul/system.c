@@ -390,6 +390,25 @@ int emul_op_fsgsbase(struct emul *e)
 	return 0;
 }
 
+/* SDM 3C 32.7 */
+int emul_op_rsm(struct emul *e)
+{
+	const struct x86_state *st = e->st;
+	unsigned int i;
+
+	if (!st->smm || !e->ops->rsm)
+		return emul_ud(e);
+	if (e->ops->rsm(e))
+		return HANDLER_SHUTDOWN;
+	for (i = 0; i < X86_NR_GPR; i++)
+		e->gpr[i] = st->gpr[i];
+	e->rip = st->rip;
+	e->rflags = st->rflags;
+	e->retire |= RETIRE_MODE | RETIRE_KEEP_RF | RETIRE_NO_STEP |
+		     (st->shadow_sti ? RETIRE_STI : 0) | (st->shadow_movss ? RETIRE_MOVSS : 0);
+	return 0;
+}
+
 /* ---- translations, hypercalls ---------------------------------------- */
 
 int emul_op_invlpg(struct emul *e)
