@@ -66,6 +66,20 @@ static void hardware_breakpoint(void **state)
 	assert_int_equal(vm.mem[0x600], 5);
 }
 
+/* Going on from a breakpoint that is still there runs its instruction: the exit has set RF. */
+static void breakpoint_is_passed(void **state)
+{
+	t_ok(set(KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_HW_BP, T_CODE + 2, 0x402));
+	stops(1, T_CODE + 2);
+	assert_int_equal(t_regs(&cpu).rflags & 0x10000, 0x10000);
+	t_run_to(&cpu, KVM_EXIT_IO);
+	assert_int_equal(cpu.run->io.port, 0x11);
+	t_cpu_real(&cpu, T_CODE + 1);
+	stops(1, T_CODE + 2);
+	t_ok(set(KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_HW_BP | KVM_GUESTDBG_SINGLESTEP, T_CODE + 2, 0x402));
+	stops(1, T_CODE + 5);
+}
+
 static void software_breakpoint(void **state)
 {
 	t_ok(set(KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_SW_BP, 0, 0));
@@ -110,5 +124,5 @@ static void refusals(void **state)
 }
 
 #define CASE(f) cmocka_unit_test_setup_teardown(f, begin, end)
-T_MAIN(CASE(single_step), CASE(hardware_breakpoint), CASE(software_breakpoint), CASE(inject), CASE(block_irq),
+T_MAIN(CASE(single_step), CASE(hardware_breakpoint), CASE(breakpoint_is_passed), CASE(software_breakpoint), CASE(inject), CASE(block_irq),
        CASE(refusals))

@@ -14,7 +14,8 @@ static void flags_merge(struct soft_vcpu *sv)
 {
 	u64 s = sv->saved_flags;
 
-	sv->st.rflags = (sv->st.rflags & ~X86_FLAGS_ARITH) | ((s >> 8) & (X86_FLAGS_ARITH & 0xff)) |
+	/* RF is about one instruction and breakpoints; where there are any, nothing is translated */
+	sv->st.rflags = (sv->st.rflags & ~(X86_FLAGS_ARITH | X86_FLAG_RF)) | ((s >> 8) & (X86_FLAGS_ARITH & 0xff)) |
 			((s & 1) ? X86_FLAG_OF : 0);
 }
 
