@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-only OR MIT
 """Debian's QEMU on AnyKVM with a Linux guest: its serial console, its QMP socket, and the frame of a test."""
+import glob
 import json
 import os
+import re
 import shutil
 import socket
+import subprocess
 import sys
 import tempfile
 import time
@@ -17,6 +20,36 @@ ANYKVM = os.path.join(TOP, os.environ.get("ANYKVM", "build/anykvm"))
 KERNEL = os.path.join(CACHE, "vmlinuz")
 INITRD = os.path.join(CACHE, "initramfs.cpio.gz")
 ENGINE = ["-accel", "tcg,thread=multi"] if "--tcg" in sys.argv[1:] else ["-accel", "kvm"]
+
+
+def module_files(*names):
+    """Paths of the kernel's modules of these names and of all they need, in the order to load them."""
+    found = {os.path.basename(p)[:-3].replace("-", "_"): p
+             for p in glob.glob(os.path.join(CACHE, "kernel/lib/modules/*/kernel/**/*.ko"), recursive=True)}
+    out = []
+
+    def add(name):
+        path = found.get(name.replace("-", "_"))
+        if not path or path in out:     # built in, or there already
+            return
+        with open(path, "rb") as f:
+            needs = re.search(rb"\0depends=([^\0]*)\0", f.read())
+        for need in filter(None, needs.group(1).decode().split(",") if needs else []):
+            add(need)
+        out.append(path)
+    for n in names:
+        add(n)
+    return out
+
+
+def initramfs(path, modules):
+    """Writes an initramfs that has those modules in /m; returns the shell command that loads them."""
+    files = module_files(*modules)
+    argv = [os.path.join(TOP, "tools/mkinitramfs")]
+    for f in files:
+        argv += ["--add", "%s:/m/%s" % (f, os.path.basename(f))]
+    subprocess.run([*argv, path], check=True, stdout=subprocess.DEVNULL)
+    return "; ".join("insmod /m/" + os.path.basename(f) for f in files)
 
 
 class Qmp:
@@ -94,11 +127,12 @@ class Qemu:
     """A QEMU process: .console, .qmp, .folder (for files that go with it).
 
     kernel and initrd are files, by default Debian's cloud kernel and the busybox initramfs; kernel=None leaves the boot
-    to the firmware. before(folder) may make files in the folder; it returns further arguments.
+    to the firmware. modules: modules of that kernel which up() loads. before(folder) may make files in the folder; it
+    returns further arguments.
     """
 
-    def __init__(self, *args, machine="q35", cpu="host", smp=1, memory=256, kernel=KERNEL, initrd=INITRD, append="", limit=90,
-                 before=None):
+    def __init__(self, *args, machine="q35", cpu="host", smp=1, memory=256, kernel=KERNEL, initrd=INITRD, modules=(), append="",
+                 limit=90, before=None):
         self.folder = tempfile.mkdtemp(prefix="anykvm-qemu-")
         path = os.path.join(self.folder, "qmp")
         if "kvm" not in ENGINE:
@@ -106,6 +140,10 @@ class Qemu:
         argv = ["qemu-system-x86_64", *ENGINE, "-M", machine, "-cpu", cpu, "-smp", str(smp), "-m", str(memory),
                 "-display", "none", "-serial", "stdio", "-monitor", "none", "-nic", "none", "-no-user-config",
                 "-qmp", "unix:%s,server=on,wait=off" % path, *args]
+        self.load = None
+        if modules:
+            initrd = os.path.join(self.folder, "initrd")
+            self.load = initramfs(initrd, modules)
         if before:
             argv += before(self.folder)
         if kernel:
@@ -115,7 +153,7 @@ class Qemu:
         self.console = Console(argv, cwd=TOP, limit=limit)
         try:
             self.qmp = Qmp(path)
-        except ConsoleError:
+        except (ConsoleError, OSError):
             self.console.pump(0.2)
             print("\n".join("# " + line for line in self.console.tail()))
             self.close()
@@ -135,6 +173,8 @@ class Qemu:
         """Waits for the guest's shell."""
         self.console.expect("init: first line", seconds)
         self.console.expect(PROMPT, 30)
+        if self.load:
+            self.sh(self.load)
 
     def sh(self, line, seconds=60):
         """A shell command in the guest; its output, stripped."""
@@ -162,7 +202,7 @@ class Steps:
                     function(q)
                 except (ConsoleError, OSError, ValueError) as e:
                     self.tap.ok(False, name, e, *q.console.tail())
-        except ConsoleError as e:
+        except (ConsoleError, OSError) as e:
             self.tap.ok(False, name, e)
 
     def healthy(self, q, name):
