@@ -11,6 +11,14 @@
 #define GUEST_DEBUG	(KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP | KVM_GUESTDBG_USE_SW_BP | \
 			 KVM_GUESTDBG_USE_HW_BP | KVM_GUESTDBG_INJECT_DB | KVM_GUESTDBG_INJECT_BP | \
 			 KVM_GUESTDBG_BLOCKIRQ)
+/* not OUT_7E_INC_RIP: an exit for OUT shows the RIP behind it for every port */
+#define QUIRKS		(KVM_X86_QUIRK_LINT0_REENABLED | KVM_X86_QUIRK_CD_NW_CLEARED | KVM_X86_QUIRK_LAPIC_MMIO_HOLE | \
+			 KVM_X86_QUIRK_MISC_ENABLE_NO_MWAIT | KVM_X86_QUIRK_FIX_HYPERCALL_INSN | \
+			 KVM_X86_QUIRK_MWAIT_NEVER_UD_FAULTS)
+/* PAUSE and C-states cost no exit anyway; MWAIT would wait for nothing. */
+#define DISABLE_EXITS	(KVM_X86_DISABLE_EXITS_HLT | KVM_X86_DISABLE_EXITS_PAUSE)
+#define HYPERCALL_EXITS	BIT(KVM_HC_MAP_GPA_RANGE)
+#define HALT_POLL_MAX	1000000000u
 #define X2APIC_API	(KVM_X2APIC_API_USE_32BIT_IDS | KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK)
 
 /* docs/api-coverage.md has those with a value; what is not listed is 0. */
@@ -67,9 +75,11 @@ static const struct cap_row {
 	{ KVM_CAP_READONLY_MEM, 1 },
 	{ KVM_CAP_IRQFD_RESAMPLE, 1 },
 	{ KVM_CAP_IOAPIC_POLARITY_IGNORED, 1 },
+	{ KVM_CAP_EXT_EMUL_CPUID, 1 },
 	{ KVM_CAP_ENABLE_CAP_VM, 1 },
 	{ KVM_CAP_IOEVENTFD_NO_LENGTH, 1 },
 	{ KVM_CAP_CHECK_EXTENSION_VM, 1 },
+	{ KVM_CAP_DISABLE_QUIRKS, 1 },
 	{ KVM_CAP_X86_SMM, 1 },
 	{ KVM_CAP_MULTI_ADDRESS_SPACE, HV_ADDRESS_SPACES },
 	{ KVM_CAP_SPLIT_IRQCHIP, 1 },
@@ -78,11 +88,13 @@ static const struct cap_row {
 	{ KVM_CAP_MAX_VCPU_ID, HV_MAX_VCPU_ID },
 	{ KVM_CAP_X2APIC_API, X2APIC_API },
 	{ KVM_CAP_IMMEDIATE_EXIT, 1 },
+	{ KVM_CAP_X86_DISABLE_EXITS, DISABLE_EXITS },
 	{ KVM_CAP_GET_MSR_FEATURES, 1 },
 	{ KVM_CAP_MSR_PLATFORM_INFO, 1 },
 	{ KVM_CAP_COALESCED_PIO, 1 },
 	{ KVM_CAP_EXCEPTION_PAYLOAD, 1 },
 	{ KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE | KVM_DIRTY_LOG_INITIALLY_SET },
+	{ KVM_CAP_HALT_POLL, 1 },
 	{ KVM_CAP_STEAL_TIME, 1 },
 	{ KVM_CAP_X86_USER_SPACE_MSR, MSR_EXITS },
 	{ KVM_CAP_X86_MSR_FILTER, 1 },
@@ -90,10 +102,13 @@ static const struct cap_row {
 	{ KVM_CAP_SET_GUEST_DEBUG2, GUEST_DEBUG },
 	{ KVM_CAP_DIRTY_LOG_RING, 65536 * sizeof(struct kvm_dirty_gfn) },
 	{ KVM_CAP_SREGS2, 1 },
+	{ KVM_CAP_EXIT_HYPERCALL, HYPERCALL_EXITS },
 	{ KVM_CAP_BINARY_STATS_FD, 1 },
 	{ KVM_CAP_EXIT_ON_EMULATION_FAILURE, 1 },
 	{ KVM_CAP_XSAVE2, sizeof(struct kvm_xsave) },
 	{ KVM_CAP_VM_TSC_CONTROL, 1 },
+	{ KVM_CAP_SYS_ATTRIBUTES, 1 },
+	{ KVM_CAP_DISABLE_QUIRKS2, QUIRKS },
 	{ KVM_CAP_X86_TRIPLE_FAULT_EVENT, 1 },
 	{ KVM_CAP_DIRTY_LOG_RING_ACQ_REL, 65536 * sizeof(struct kvm_dirty_gfn) },
 };
@@ -169,6 +184,35 @@ static int set_masked(u64 *where, u64 val, u64 mask)
 	return 0;
 }
 
+/* KVM_CAP_DISABLE_QUIRKS and its stricter sister: what is set is off, everything else on. */
+static int set_quirks(struct vm *vm, u64 off, bool strict)
+{
+	if (strict && (off & ~(u64)QUIRKS))
+		return -EINVAL;
+	host_mutex_lock(&vm->lock);
+	host_store_relaxed(&vm->priv->quirks_off, off & QUIRKS);
+	if (vm->irqchip)
+		irqchip_set_lint0(vm->irqchip, vm_has_quirk(vm, KVM_X86_QUIRK_LINT0_REENABLED));
+	host_mutex_unlock(&vm->lock);
+	return 0;
+}
+
+/* KVM_CAP_X86_DISABLE_EXITS: before the first vCPU, so that its CPUID does not change. */
+static int set_exits(struct vm *vm, u64 off)
+{
+	int ret = -EINVAL;
+
+	if (off & ~(u64)DISABLE_EXITS)
+		return -EINVAL;
+	host_mutex_lock(&vm->lock);
+	if (!vm->nr_vcpus) {
+		host_store_relaxed(&vm->priv->exits_off, vm->priv->exits_off | off);
+		ret = 0;
+	}
+	host_mutex_unlock(&vm->lock);
+	return ret;
+}
+
 /**
  * KVM_ENABLE_CAP on a VM. -EINVAL: flags, not a capability to switch on, or arguments it does not
  * take.
@@ -204,6 +248,16 @@ long vm_enable_cap(struct vm *vm, struct kvm_enable_cap *cap)
 		return dirty_ring_enable(vm, arg);
 	case KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2:
 		return set_manual_dirty_log(vm, arg);
+	case KVM_CAP_DISABLE_QUIRKS:
+	case KVM_CAP_DISABLE_QUIRKS2:
+		return set_quirks(vm, arg, cap->cap == KVM_CAP_DISABLE_QUIRKS2);
+	case KVM_CAP_X86_DISABLE_EXITS:
+		return set_exits(vm, arg);
+	case KVM_CAP_HALT_POLL:
+		host_store_relaxed(&p->halt_poll_ns, min_t(u64, arg, HALT_POLL_MAX));
+		return 0;
+	case KVM_CAP_EXIT_HYPERCALL:
+		return set_masked(&p->hypercall_exits, arg, HYPERCALL_EXITS);
 	case KVM_CAP_X86_USER_SPACE_MSR:
 		return set_masked(&p->user_space_msr_mask, arg, MSR_EXITS);
 	default:

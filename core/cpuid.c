@@ -101,12 +101,19 @@ static void runtime_bits(struct vcpu *v, u32 leaf, u32 subleaf, u32 r[4])
 	case 1:
 		set_bit_if(&r[CPUID_ECX], 27, (st->cr4 & CR4_OSXSAVE) && (r[CPUID_ECX] & BIT(26)));
 		base = v->lapic ? lapic_base_msr(v->lapic) : v->priv->apic_base;
+		if (!vm_has_quirk(v->vm, KVM_X86_QUIRK_MISC_ENABLE_NO_MWAIT))
+			set_bit_if(&r[CPUID_ECX], 3, v->priv->misc_enable & MISC_ENABLE_MWAIT);
 		set_bit_if(&r[CPUID_EDX], 9, (r[CPUID_EDX] & BIT(9)) && (base & APIC_BASE_ENABLE));
 		break;
 	case 7:
 		if (subleaf == 0)
 			set_bit_if(&r[CPUID_ECX], 4,
 				   (st->cr4 & CR4_PKE) && (r[CPUID_ECX] & BIT(3)));
+		break;
+	case 0x40000001:
+		/* a halted vCPU that makes no exit is not to be kicked */
+		if (v->vm->priv->exits_off & KVM_X86_DISABLE_EXITS_HLT)
+			set_bit_if(&r[CPUID_EAX], 7, false);
 		break;
 	case 0xd:
 		if (subleaf == 0 && r[CPUID_EAX])

@@ -4,11 +4,25 @@
  * each result.
  */
 #include "private.h"
+#include "../x86/policy/cpuid.h"
 
 static_assert(FEAT_NR <= 128, "features[] is a bitmap of two words");
 
+/* MONITOR and MWAIT: KVM takes them for NOPs, announced or not, unless the client wants #UD. */
+static bool has_monitor(struct vcpu *v)
+{
+	u32 eax = 1, ebx, ecx = 0, edx;
+
+	if (vm_has_quirk(v->vm, KVM_X86_QUIRK_MWAIT_NEVER_UD_FAULTS))
+		return true;
+	vcpu_cpuid(v, &eax, &ebx, &ecx, &edx);
+	return ecx & BIT(3);
+}
+
 bool vcpu_has_feature(struct vcpu *v, unsigned int feature)
 {
+	if (unlikely(feature == FEAT_MONITOR))
+		return has_monitor(v);
 	return feature < FEAT_NR && (v->priv->features[feature / 64] & BIT(feature % 64));
 }
 
@@ -115,9 +129,43 @@ static u64 op_rdtsc(struct emul *e)
 	return vcpu_guest_tsc(e->ctx);
 }
 
+/*
+ * The other vendor's instruction for a hypercall: KVM writes its own over it, where that can be
+ * done, and so does this; or #UD, if the client wants that. 0 or -EFAULT.
+ */
+static int foreign_hypercall(struct emul *e)
+{
+	struct vcpu *v = e->ctx;
+	struct x86_state *st = v->st;
+	bool amd = policy_host_is_amd();
+	u8 native[3] = { 0x0f, 0x01, amd ? 0xd9 : 0xc1 };
+	unsigned int access = WALK_WRITE | (st->cpl == 3 ? WALK_USER : 0);
+	gva_t lin = x86_64bit(st) ? st->rip : (u32)(st->seg[X86_CS].base + st->rip);
+
+	if (e->insn.op == (amd ? OP_VMMCALL : OP_VMCALL))
+		return 0;
+	if (!vm_has_quirk(v->vm, KVM_X86_QUIRK_FIX_HYPERCALL_INSN)) {
+		e->fault = (struct x86_fault){ .vector = EXC_UD };
+		return -EFAULT;
+	}
+	if (e->insn.len == sizeof(native) && (lin & ~HV_PAGE_MASK) <= HV_PAGE_SIZE - sizeof(native) &&
+	    gaccess_is_ram(e, lin, sizeof(native), access))
+		gaccess_write(e, lin, native, sizeof(native), access);
+	return 0;
+}
+
 static int op_hypercall(struct emul *e)
 {
-	return vcpu_hypercall(e->ctx) > 0 ? 0 : -EAGAIN;
+	struct vcpu *v = e->ctx;
+
+	if (foreign_hypercall(e))
+		return -EFAULT;
+	if (vcpu_hypercall(v) > 0)
+		return 0;
+	/* the exit for the client has been filled in, if it can be made from here */
+	if (v->priv->io.collecting)
+		v->priv->io.want = WANT_MSR;
+	return -EAGAIN;
 }
 
 static int op_rsm(struct emul *e)

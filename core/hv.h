@@ -66,7 +66,9 @@ bool dirty_ring_full(struct vcpu *vcpu);
  * memory not there). Writes mark dirty and tell the vendor (gmem_written). */
 int gmem_read(struct vm *vm, gpa_t gpa, void *buf, size_t len);
 int gmem_write(struct vm *vm, gpa_t gpa, const void *buf, size_t len);
-/* The same in address space as; the two above are about space 0. A vCPU is in space st->smm. */
+/* Swap a byte of guest memory for another, atomically. 0 or -EFAULT. */
+int gmem_swap_byte(struct vm *vm, gpa_t gpa, u8 new, u8 *old);
+/* Reads and writes in address space as; all others are about space 0. A vCPU is in space st->smm. */
 int gmem_read_as(struct vm *vm, unsigned int as, gpa_t gpa, void *buf, size_t len);
 int gmem_write_as(struct vm *vm, unsigned int as, gpa_t gpa, const void *buf, size_t len);
 

@@ -35,16 +35,19 @@ void io_begin(struct vcpu *v, bool resumed)
 	if (!resumed) {
 		io->nr_replay = 0;
 		io->pio_ready = false;
-		v->priv->msr_exit.reply_ready = false;
+		v->priv->msr_exit.reply_ready = v->priv->hypercall.reply_ready = false;
 	}
 }
 
 /* ---- devices in core ------------------------------------------------------------------------- */
 
+/* Also where no APIC answers there: KVM fills the hole with ones, unless the client wants to. */
 static bool lapic_page(struct vcpu *v, gpa_t gpa)
 {
-	return v->lapic && lapic_enabled(v->lapic) && !lapic_x2apic(v->lapic) &&
-	       (gpa & HV_PAGE_MASK) == (lapic_base_msr(v->lapic) & HV_PAGE_MASK);
+	if (!v->lapic || (gpa & HV_PAGE_MASK) != (lapic_base_msr(v->lapic) & HV_PAGE_MASK))
+		return false;
+	return (lapic_enabled(v->lapic) && !lapic_x2apic(v->lapic)) ||
+	       vm_has_quirk(v->vm, KVM_X86_QUIRK_LAPIC_MMIO_HOLE);
 }
 
 /* KVM_TPR_ACCESS_REPORTING: the client wants to hear of this access. SDM 3A table 11-1 */
@@ -401,6 +404,13 @@ int io_complete(struct vcpu *v, bool *resume)
 	int ret;
 
 	*resume = false;
+	if (p->hypercall.pending) {
+		p->hypercall.pending = false;
+		p->hypercall.reply_ready = true;
+		p->hypercall.ret = READ_ONCE(v->run->hypercall.ret);
+		*resume = true;
+		return 1;
+	}
 	if (p->msr_exit.pending) {
 		p->msr_exit.pending = false;
 		p->msr_exit.reply_ready = true;

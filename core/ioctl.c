@@ -39,6 +39,9 @@ struct ioctl_row {
 	VALUE(KVM_CHECK_EXTENSION, sys_check_extension)						\
 	VALUE(KVM_GET_VCPU_MMAP_SIZE, sys_get_vcpu_mmap_size)					\
 	LIST(KVM_GET_SUPPORTED_CPUID, sys_get_supported_cpuid, struct kvm_cpuid2)		\
+	LIST(KVM_GET_EMULATED_CPUID, sys_get_emulated_cpuid, struct kvm_cpuid2)			\
+	STRUCT(KVM_GET_DEVICE_ATTR, sys_get_device_attr, struct kvm_device_attr)		\
+	STRUCT(KVM_HAS_DEVICE_ATTR, sys_has_device_attr, struct kvm_device_attr)		\
 	LIST(KVM_GET_MSR_INDEX_LIST, sys_get_msr_index_list, struct kvm_msr_list)		\
 	LIST(KVM_GET_MSR_FEATURE_INDEX_LIST, sys_get_msr_feature_index_list, struct kvm_msr_list) \
 	LIST(KVM_GET_MSRS, sys_get_msrs, struct kvm_msrs)					\
@@ -98,6 +101,7 @@ struct ioctl_row {
 	STRUCT(KVM_SET_XCRS, vcpu_set_xcrs, struct kvm_xcrs)					\
 	LIST(KVM_GET_MSRS, vcpu_get_msrs, struct kvm_msrs)					\
 	LIST(KVM_SET_MSRS, vcpu_set_msrs, struct kvm_msrs)					\
+	LIST(KVM_SET_CPUID, vcpu_ioctl_set_cpuid, struct kvm_cpuid)				\
 	LIST(KVM_SET_CPUID2, vcpu_ioctl_set_cpuid2, struct kvm_cpuid2)				\
 	LIST(KVM_GET_CPUID2, vcpu_ioctl_get_cpuid2, struct kvm_cpuid2)				\
 	STRUCT(KVM_GET_LAPIC, vcpu_get_lapic, struct kvm_lapic_state)				\

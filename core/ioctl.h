@@ -17,6 +17,8 @@
 /* vm.c */
 long sys_create_vm(u64 type);
 int vm_create(struct vm **out);
+/* XCR0 bits that CPUID leaf 0xd will offer; x87 and SSE where the host has no XSAVE. 0, -ENOMEM */
+int supported_xcr0(const struct vendor_ops *vendor, u64 *xcr0);
 void hardware_disable_all(const struct vendor_ops *vendor);
 int hardware_enable_all(const struct vendor_ops *vendor);
 
@@ -118,6 +120,10 @@ long vcpu_set_signal_mask(struct vcpu *vcpu, u64 uarg);
 
 /* policy.c */
 long sys_get_supported_cpuid(struct kvm_cpuid2 *c, u64 uarg);
+long sys_get_emulated_cpuid(struct kvm_cpuid2 *c, u64 uarg);
+long sys_get_device_attr(struct kvm_device_attr *a);
+long sys_has_device_attr(struct kvm_device_attr *a);
+long vcpu_ioctl_set_cpuid(struct vcpu *vcpu, struct kvm_cpuid *c, u64 uarg);
 long sys_get_msr_index_list(struct kvm_msr_list *l, u64 uarg);
 long sys_get_msr_feature_index_list(struct kvm_msr_list *l, u64 uarg);
 long sys_get_msrs(struct kvm_msrs *m, u64 uarg);

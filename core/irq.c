@@ -22,6 +22,7 @@ static int irqchip_new(struct vm *vm, bool split, unsigned int pins)
 	if (ret)
 		return ret;
 	irqchip_set_x2apic_api(c, vm->priv->x2apic_api);
+	irqchip_set_lint0(c, vm_has_quirk(vm, KVM_X86_QUIRK_LINT0_REENABLED));
 	vm->priv->irqchip_split = split;
 	host_store_release(&vm->irqchip, c);
 	return 0;

@@ -184,6 +184,33 @@ int gmem_write_as(struct vm *vm, unsigned int as, gpa_t gpa, const void *buf, si
 	return ret;
 }
 
+int gmem_swap_byte(struct vm *vm, gpa_t gpa, u8 new, u8 *old)
+{
+	const struct memslot *s;
+	int ret = -EFAULT;
+	u64 hva;
+
+	host_read_lock(vm->rdomain, HOST_READ_SHARED);
+	s = memslot_find(vm_memslots(vm, 0), gpa >> HV_PAGE_SHIFT);
+	if (!s || (s->flags & KVM_MEM_READONLY))
+		goto out;
+	hva = s->hva + (gpa - (s->gfn << HV_PAGE_SHIFT));
+	ret = host_mem_read(hva, old, 1);
+	if (ret)
+		goto out;
+	do
+		ret = host_mem_cmpxchg(hva, old, &new, 1);
+	while (ret == -EBUSY);
+	if (ret)
+		goto out;
+	memslot_mark_dirty(vm, NULL, s, gpa >> HV_PAGE_SHIFT);
+	if (vm->vendor->gmem_written)
+		vm->vendor->gmem_written(vm, gpa, 1);
+out:
+	host_read_unlock(vm->rdomain, HOST_READ_SHARED);
+	return ret;
+}
+
 int gmem_read(struct vm *vm, gpa_t gpa, void *buf, size_t len)
 {
 	return gmem_read_as(vm, 0, gpa, buf, len);

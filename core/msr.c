@@ -537,6 +537,25 @@ static int set_steal_time(struct vcpu *v, u32 index, u64 val, bool host)
 	return 0;
 }
 
+static int get_pv_eoi(struct vcpu *v, u32 index, u64 *val, bool host)
+{
+	*val = v->priv->pv_eoi;
+	return pv_allowed(v, 6, host) ? 0 : -EINVAL;
+}
+
+static int set_pv_eoi(struct vcpu *v, u32 index, u64 val, bool host)
+{
+	u64 gpa = val & ~KVM_PV_EOI_ON;
+	u8 flag;
+
+	if (!pv_allowed(v, 6, host) || (gpa & 3))
+		return -EINVAL;
+	if ((val & KVM_PV_EOI_ON) && gmem_read(v->vm, gpa, &flag, sizeof(flag)))
+		return -EINVAL;
+	v->priv->pv_eoi = val;
+	return 0;
+}
+
 static int get_poll_control(struct vcpu *v, u32 index, u64 *val, bool host)
 {
 	*val = v->priv->pv_poll_control;
@@ -547,7 +566,7 @@ static int set_poll_control(struct vcpu *v, u32 index, u64 val, bool host)
 {
 	if (!pv_allowed(v, 12, host) || (val & ~1UL))
 		return -EINVAL;
-	v->priv->pv_poll_control = val;	/* HLT never polls here */
+	v->priv->pv_poll_control = val;
 	return 0;
 }
 

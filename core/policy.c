@@ -57,6 +57,74 @@ long vcpu_ioctl_set_cpuid2(struct vcpu *vcpu, struct kvm_cpuid2 *c, u64 uarg)
 	return ret;
 }
 
+/** KVM_SET_CPUID: the old form, whose entries have no subleaf. Errors as KVM_SET_CPUID2's. */
+long vcpu_ioctl_set_cpuid(struct vcpu *vcpu, struct kvm_cpuid *c, u64 uarg)
+{
+	struct kvm_cpuid_entry2 *e;
+	u32 i;
+	long ret = 0;
+
+	if (c->nent > HV_MAX_CPUID)
+		return -E2BIG;
+	e = host_zalloc((c->nent + 1) * sizeof(*e));
+	if (!e)
+		return -ENOMEM;
+	for (i = 0; i < c->nent && !ret; i++) {
+		struct kvm_cpuid_entry old;
+
+		ret = host_copy_from_caller(&old, uarg + sizeof(*c) + i * sizeof(old), sizeof(old));
+		e[i] = (struct kvm_cpuid_entry2){ .function = old.function, .eax = old.eax, .ebx = old.ebx,
+						  .ecx = old.ecx, .edx = old.edx };
+	}
+	if (!ret)
+		ret = vcpu_set_cpuid(vcpu, e, c->nent);
+	host_free(e);
+	return ret;
+}
+
+/**
+ * KVM_GET_EMULATED_CPUID: what the emulator does, whatever the host: MOVBE and RDPID. -E2BIG: nent
+ * too small.
+ */
+long sys_get_emulated_cpuid(struct kvm_cpuid2 *c, u64 uarg)
+{
+	static const struct kvm_cpuid_entry2 emulated[] = {
+		{ .function = 0, .eax = 7 },
+		{ .function = 1, .ecx = BIT(22) },
+		{ .function = 7, .flags = KVM_CPUID_FLAG_SIGNIFCANT_INDEX, .ecx = BIT(22) },
+	};
+
+	if (c->nent < ARRAY_SIZE(emulated))
+		return -E2BIG;
+	c->nent = ARRAY_SIZE(emulated);
+	return host_copy_to_caller(uarg + sizeof(*c), emulated, sizeof(emulated)) ? -EFAULT : 0;
+}
+
+/** KVM_HAS_DEVICE_ATTR on the system descriptor. -ENXIO: no such attribute. */
+long sys_has_device_attr(struct kvm_device_attr *a)
+{
+	return a->group || a->attr != KVM_X86_XCOMP_GUEST_SUPP ? -ENXIO : 0;
+}
+
+/** KVM_GET_DEVICE_ATTR on the system descriptor: XCR0 that guests may have. -ENXIO, -EFAULT. */
+long sys_get_device_attr(struct kvm_device_attr *a)
+{
+	const struct vendor_ops *vendor;
+	const char *why = NULL;
+	u64 xcr0;
+	int ret;
+
+	if (sys_has_device_attr(a))
+		return -ENXIO;
+	vendor = glue_vendor(&why);
+	if (!vendor)
+		return -ENODEV;
+	ret = supported_xcr0(vendor, &xcr0);
+	if (ret)
+		return ret;
+	return host_copy_to_caller(a->addr, &xcr0, sizeof(xcr0)) ? -EFAULT : 0;
+}
+
 /**
  * KVM_GET_CPUID2, with what changes at run time as CPUID would say now. -E2BIG, and the right nent:
  * too small.

@@ -13,6 +13,13 @@
 
 #define HV_MAX_CPUID	256
 
+/* Hypercalls that are served; Documentation/virt/kvm/x86/hypercalls.rst */
+#define KVM_HC_VAPIC_POLL_IRQ	1
+#define KVM_HC_KICK_CPU		5
+#define KVM_HC_SEND_IPI		10
+#define KVM_HC_SCHED_YIELD	11
+#define KVM_HC_MAP_GPA_RANGE	12
+
 /* Bytes of a vCPU's client mapping: kvm_run, PIO data, coalesced ring. */
 #define HV_VCPU_MMAP_PAGES	3
 
@@ -108,6 +115,12 @@ struct vcpu_priv {
 	u64 vapic_gpa;
 	u32 vapic_word;
 	bool tpr_reporting;
+	/* paravirtual EOI: the guest may end the interrupt in service by its flag in memory */
+	bool pv_eoi_pending;
+	u64 pv_eoi;
+	u64 halt_poll_window;		/* ns; grows while short sleeps would have been saved */
+	/* KVM_EXIT_HYPERCALL with the client */
+	struct { bool pending, reply_ready; u64 ret; } hypercall;
 	/* KVM_EXIT_TPR_ACCESS is due for the instruction at rip */
 	struct { bool pending, write; u64 rip; } tpr_access;
 	/* KVM_EXIT_X86_RDMSR/WRMSR with the client */
@@ -162,6 +175,10 @@ struct vm_priv {
 	bool exit_on_emulation_failure, exception_payload, triple_fault_event, manual_dirty_log, msr_platform_info;
 	u64 manual_dirty_flags, x2apic_api, user_space_msr_mask;
 	u32 dirty_ring_bytes;		/* KVM_CAP_DIRTY_LOG_RING; 0: bitmaps */
+	u64 quirks_off;			/* KVM_X86_QUIRK_* that the client switched off */
+	u64 exits_off;			/* KVM_X86_DISABLE_EXITS_* */
+	u64 halt_poll_ns;		/* how long HLT may spin before it sleeps */
+	u64 hypercall_exits;		/* a bit a hypercall that goes to the client */
 	u32 max_vcpu_id, bsp_id;
 	bool irqchip_split, has_pit;
 	u64 tss_addr, identity_map_addr;
@@ -206,6 +223,12 @@ static inline void vcpu_read_lock(struct vcpu *v)
 static inline void vcpu_read_unlock(struct vcpu *v)
 {
 	host_read_unlock(v->vm->rdomain, v->index + 1);
+}
+
+/* Is that behaviour of KVM's in force? KVM_CAP_DISABLE_QUIRKS2 */
+static inline bool vm_has_quirk(const struct vm *vm, u64 quirk)
+{
+	return !(host_load_relaxed(&vm->priv->quirks_off) & quirk);
 }
 
 /* ---- vm.c, vcpu.c, memslot.c, dirty.c, irqfd.c, ioeventfd.c, state.c, cap.c, ioctl.c, stat.c ---- */
@@ -333,6 +356,10 @@ void pv_clock_update(struct vcpu *vcpu);			/* REQ_CLOCK_UPDATE */
 void pv_steal_update(struct vcpu *vcpu, bool running);
 void pv_steal_enter(struct vcpu *vcpu);
 void pv_steal_leave(struct vcpu *vcpu);
+void pv_sleeps(struct vcpu *vcpu);
+void pv_wakes(struct vcpu *vcpu);
+void pv_eoi_to_guest(struct vcpu *vcpu);
+void pv_eoi_from_guest(struct vcpu *vcpu);
 void pv_wall_clock_write(struct vcpu *vcpu, gpa_t gpa);
 u64 vm_clock_ns(struct vm *vm);				/* kvmclock now */
 u64 vcpu_guest_tsc(struct vcpu *vcpu);

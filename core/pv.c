@@ -35,6 +35,8 @@ struct pv_steal_time {
 	u8 pad[47];
 };
 static_assert(sizeof(struct pv_steal_time) == 64, "ABI");
+#define KVM_VCPU_PREEMPTED	1
+#define KVM_VCPU_FLUSH_TLB	2
 
 /**
  * Scale so that ns = ((ticks << shift or >> -shift) * mul) >> 32, with mul as large as fits. @khz
@@ -276,14 +278,71 @@ void pv_steal_leave(struct vcpu *v)
 	v->priv->steal_left = v->priv->pv_steal & KVM_STEAL_ENABLE ? host_rdtsc() : 0;
 }
 
+/* Set the preempted byte; what was there, or 0. */
+static u8 swap_preempted(struct vcpu *v, u8 new)
+{
+	u8 old = 0;
+
+	gmem_swap_byte(v->vm, (v->priv->pv_steal & ~0x3fUL) + offsetof(struct pv_steal_time, preempted), new,
+		       &old);
+	return old;
+}
+
+/**
+ * The vCPU sleeps: others need not wait for it, and leave a note in place of an IPI where its
+ * translations are to go.
+ */
+void pv_sleeps(struct vcpu *v)
+{
+	if (v->priv->pv_steal & KVM_STEAL_ENABLE)
+		swap_preempted(v, KVM_VCPU_PREEMPTED);
+}
+
+/** It has woken up: before it runs guest code. */
+void pv_wakes(struct vcpu *v)
+{
+	if (!(v->priv->pv_steal & KVM_STEAL_ENABLE) || !(swap_preempted(v, 0) & KVM_VCPU_FLUSH_TLB))
+		return;
+	gaccess_flush(v);
+	v->vm->vendor->tlb_flush(v, true);
+}
+
+/* ---- end of interrupt ------------------------------------------------------------------------ */
+
+/** Before each stretch in the guest: may it end the interrupt in service by its flag in memory? */
+void pv_eoi_to_guest(struct vcpu *v)
+{
+	struct vcpu_priv *p = v->priv;
+	u8 flag = 1;
+
+	if (!v->lapic || !lapic_eoi_is_simple(v->lapic))
+		return;
+	p->pv_eoi_pending = !gmem_write(v->vm, p->pv_eoi & ~KVM_PV_EOI_ON, &flag, sizeof(flag));
+}
+
+/** After the stretch: has it? If not, it shall do it the usual way, as something else may wait. */
+void pv_eoi_from_guest(struct vcpu *v)
+{
+	struct vcpu_priv *p = v->priv;
+	gpa_t gpa = p->pv_eoi & ~KVM_PV_EOI_ON;
+	u8 flag;
+
+	p->pv_eoi_pending = false;
+	if (gmem_read(v->vm, gpa, &flag, sizeof(flag)))
+		return;
+	if (flag & 1) {
+		flag = 0;
+		gmem_write(v->vm, gpa, &flag, sizeof(flag));
+	} else {
+		lapic_eoi(v->lapic);
+	}
+}
+
 /* ---- hypercalls ------------------------------------------------------------------------------ */
 
-#define KVM_HC_VAPIC_POLL_IRQ	1
-#define KVM_HC_KICK_CPU		5
-#define KVM_HC_SEND_IPI		10
-#define KVM_HC_SCHED_YIELD	11
 #define HC_ENOSYS		1000
 #define HC_EPERM		1
+#define HC_EINVAL		22
 
 static struct vcpu *vcpu_by_apic_id(struct vm *vm, u64 id)
 {
@@ -328,6 +387,39 @@ static s64 hc_send_ipi(struct vcpu *v, u64 low, u64 high, u64 min, u64 icr)
 	return sent;
 }
 
+/*
+ * KVM_HC_MAP_GPA_RANGE: the client is asked, if it wants to be. True: *ret says how it went; false:
+ * KVM_EXIT_HYPERCALL is filled in.
+ */
+static bool hc_map_gpa_range(struct vcpu *v, gpa_t gpa, u64 npages, u64 attrs, s64 *ret)
+{
+	struct vcpu_priv *p = v->priv;
+	struct kvm_run *run = v->run;
+
+	if (p->hypercall.reply_ready) {
+		p->hypercall.reply_ready = false;
+		*ret = p->hypercall.ret;
+		return true;
+	}
+	if (!(host_load_relaxed(&v->vm->priv->hypercall_exits) & BIT(KVM_HC_MAP_GPA_RANGE)))
+		return true;
+	if ((gpa & ~HV_PAGE_MASK) || !npages || (gpa >> HV_PAGE_SHIFT) + npages <= gpa >> HV_PAGE_SHIFT) {
+		*ret = -(s64)HC_EINVAL;
+		return true;
+	}
+	if (!p->io.collecting)		/* it comes again by EXIT_EMULATE */
+		return false;
+	p->hypercall.pending = true;
+	host_memset(&run->hypercall, 0, sizeof(run->hypercall));
+	run->exit_reason = KVM_EXIT_HYPERCALL;
+	run->hypercall.nr = KVM_HC_MAP_GPA_RANGE;
+	run->hypercall.args[0] = gpa;
+	run->hypercall.args[1] = npages;
+	run->hypercall.args[2] = attrs;
+	run->hypercall.longmode = x86_64bit(v->st);
+	return false;
+}
+
 static bool hc_allowed(struct vcpu *v, unsigned int bit)
 {
 	return !v->priv->enforce_pv_features ||
@@ -336,7 +428,7 @@ static bool hc_allowed(struct vcpu *v, unsigned int bit)
 
 /**
  * VMCALL or VMMCALL: number in RAX, arguments in RBX, RCX, RDX, RSI, result in RAX; 32 bits each
- * outside 64-bit mode. >0: done.
+ * outside 64-bit mode. >0: done; 0: the client is asked, and the instruction runs again.
  */
 int vcpu_hypercall(struct vcpu *v)
 {
@@ -348,7 +440,8 @@ int vcpu_hypercall(struct vcpu *v)
 	u64 a2 = st->gpr[X86_RDX] & mask, a3 = st->gpr[X86_RSI] & mask;
 	s64 ret = -(s64)HC_ENOSYS;
 
-	v->priv->stat_hypercalls++;
+	if (!v->priv->hypercall.reply_ready)
+		v->priv->stat_hypercalls++;
 	if (st->cpl) {
 		ret = -(s64)HC_EPERM;
 	} else {
@@ -364,6 +457,10 @@ int vcpu_hypercall(struct vcpu *v)
 		case KVM_HC_SEND_IPI:
 			if (hc_allowed(v, 11))
 				ret = hc_send_ipi(v, a0, a1, a2, a3);
+			break;
+		case KVM_HC_MAP_GPA_RANGE:
+			if (hc_allowed(v, 16) && !hc_map_gpa_range(v, a0, a1, a2, &ret))
+				return 0;
 			break;
 		case KVM_HC_SCHED_YIELD:
 			if (hc_allowed(v, 13)) {

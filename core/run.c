@@ -5,6 +5,8 @@
  */
 #include "ioctl.h"
 
+#define HALT_POLL_FIRST_NS	10000
+
 /*
  * Requests that do not take the vCPU out of its loop: the vendor's own, and a kick that only HLT
  * looks at.
@@ -86,7 +88,9 @@ void vcpu_reset(struct vcpu *v, bool init)
 	host_store_release(&p->smi_pending, false);
 	p->smm_inside_nmi = false;
 	p->tpr_access.pending = false;
-	p->io.pending = p->msr_exit.pending = false;
+	p->pv_eoi = 0;
+	p->pv_eoi_pending = false;
+	p->io.pending = p->msr_exit.pending = p->hypercall.pending = false;
 	io_begin(v, false);
 	if (!init) {
 		st->xcr0 = XCR0_X87;
@@ -201,7 +205,7 @@ int vcpu_halt(struct vcpu *v)
 {
 	v->priv->stat_halt_exits++;
 	v->st->halted = 0;
-	if (!v->lapic)
+	if (!v->lapic && !(v->vm->priv->exits_off & KVM_X86_DISABLE_EXITS_HLT))
 		return exit_with(v, KVM_EXIT_HLT);
 	v->mp_state = KVM_MP_STATE_HALTED;
 	return 1;
@@ -269,6 +273,37 @@ static bool wake_up(struct vcpu *v)
 }
 
 /*
+ * KVM_CAP_HALT_POLL: look for a while before sleeping, as waking up takes long. The window doubles
+ * while waits end within what is allowed, and is given up where they do not. True: worth a look.
+ */
+static bool halt_poll(struct vcpu *v)
+{
+	struct vcpu_priv *p = v->priv;
+	u64 end;
+
+	if (!p->halt_poll_window || v->mp_state != KVM_MP_STATE_HALTED || !(p->pv_poll_control & 1))
+		return false;
+	end = host_monotonic_ns() + p->halt_poll_window;
+	do {
+		if ((host_load_acquire(&v->requests) & ~REQ_LAZY) || vcpu_has_wakeup_event(v) ||
+		    vcpu_has_request(v, REQ_PV_UNHALT))
+			return true;
+		host_cpu_relax();
+	} while (host_monotonic_ns() < end);
+	return false;
+}
+
+static void halt_poll_adapt(struct vcpu *v, u64 waited)
+{
+	u64 max = host_load_relaxed(&v->vm->priv->halt_poll_ns), *window = &v->priv->halt_poll_window;
+
+	if (waited >= max)
+		*window = 0;
+	else if (waited > *window)
+		*window = min_t(u64, max, *window ? *window * 2 : HALT_POLL_FIRST_NS);
+}
+
+/*
  * In HLT, or an application processor before its start. Outside read sections. As
  * handle_requests().
  */
@@ -277,6 +312,7 @@ static int vcpu_block(struct vcpu *v)
 	for (;;) {
 		/* before looking: a request after this ends the wait */
 		u32 seq = host_wait_begin(&v->waitq);
+		u64 began;
 		int ret = 1;
 
 		if (host_load_acquire(&v->requests) & ~REQ_LAZY)
@@ -288,9 +324,16 @@ static int vcpu_block(struct vcpu *v)
 			return 1;
 		if (host_signal_pending())
 			return exit_signal(v);
+		if (unlikely(halt_poll(v)))
+			continue;
 		pv_steal_update(v, false);
+		pv_sleeps(v);
+		began = unlikely(host_load_relaxed(&v->vm->priv->halt_poll_ns)) ? host_monotonic_ns() : 0;
 		ret = host_wait(&v->waitq, seq, v->lapic ? lapic_timer_deadline(v->lapic) : 0);
 		pv_steal_update(v, true);
+		pv_wakes(v);
+		if (unlikely(began))
+			halt_poll_adapt(v, host_monotonic_ns() - began);
 		if (ret == -EINTR)
 			return exit_signal(v);
 		if (ret == -ETIMEDOUT && v->lapic)
@@ -390,6 +433,8 @@ static int enter_guest(struct vcpu *v)
 	ret = vcpu_inject_pending(v);
 	if (unlikely(v->priv->vapic_gpa))
 		vapic_to_guest(v);
+	if (v->priv->pv_eoi & KVM_PV_EOI_ON)
+		pv_eoi_to_guest(v);
 	if (likely(!ret))
 		ret = v->vm->vendor->enter(v);
 	else if (ret == EMUL_SHUTDOWN)
@@ -460,6 +505,8 @@ static int run_loop(struct vcpu *v)
 		vcpu_read_unlock(v);
 		if (unlikely(v->priv->vapic_gpa))
 			vapic_from_guest(v);
+		if (v->priv->pv_eoi_pending)
+			pv_eoi_from_guest(v);
 	} while (ret > 0);
 	return ret;
 }
@@ -532,7 +579,7 @@ static int run_loaded(struct vcpu *v)
 {
 	int ret = 1;
 
-	if (v->priv->io.pending || v->priv->msr_exit.pending) {
+	if (v->priv->io.pending || v->priv->msr_exit.pending || v->priv->hypercall.pending) {
 		vcpu_read_lock(v);
 		ret = vcpu_complete_io(v);
 		vcpu_read_unlock(v);

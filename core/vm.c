@@ -59,8 +59,7 @@ void hardware_disable_all(const struct vendor_ops *vendor)
 	host_mutex_unlock(&hw.lock);
 }
 
-/* XCR0 bits that CPUID leaf 0xd will offer. 0 where the host has no XSAVE. */
-static int supported_xcr0(struct vm *vm, u64 *xcr0)
+int supported_xcr0(const struct vendor_ops *vendor, u64 *xcr0)
 {
 	struct kvm_cpuid_entry2 *e = host_zalloc(HV_MAX_CPUID * sizeof(*e));
 	int i, n;
@@ -68,7 +67,7 @@ static int supported_xcr0(struct vm *vm, u64 *xcr0)
 	if (!e)
 		return -ENOMEM;
 	*xcr0 = XCR0_X87 | XCR0_SSE;
-	n = cpuid_supported(vm->vendor, e, HV_MAX_CPUID);
+	n = cpuid_supported(vendor, e, HV_MAX_CPUID);
 	for (i = 0; i < n; i++)
 		if (e[i].function == 0xd && e[i].index == 0)
 			*xcr0 = e[i].eax | (u64)e[i].edx << 32;
@@ -89,7 +88,7 @@ static int arch_vm_init(struct vm *vm)
 	host_spin_init(&p->ring_lock);
 	host_mutex_init(&p->irq_lock);
 	host_spin_init(&p->resample_lock);
-	return supported_xcr0(vm, &p->supported_xcr0);
+	return supported_xcr0(vm->vendor, &p->supported_xcr0);
 }
 
 /**

@@ -60,6 +60,11 @@ void irqchip_destroy(struct irqchip *c)
 	host_free(c);
 }
 
+void irqchip_set_lint0(struct irqchip *c, bool open)
+{
+	host_store_relaxed(&c->lint0_masked, !open);
+}
+
 void irqchip_set_x2apic_api(struct irqchip *c, u64 flags)
 {
 	c->x2apic_api = flags;

@@ -71,6 +71,8 @@ int irqchip_pic_ack(struct irqchip *c);
 bool irqchip_pic_pending(struct irqchip *c);
 /* MSI addressing: KVM_CAP_X2APIC_API flags */
 void irqchip_set_x2apic_api(struct irqchip *c, u64 flags);
+/* Does the reset of a boot CPU leave LINT0 open for the 8259s? On at first. */
+void irqchip_set_lint0(struct irqchip *c, bool open);
 
 /* ---- 8254 and port 0x61 ---- */
 int pit_create(struct irqchip *c, u32 flags);

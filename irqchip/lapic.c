@@ -226,7 +226,7 @@ static void reset_registers(struct lapic *l)
 		l->reg[APIC_LVTCMCI] = LVT_MASKED;
 	/* As firmware leaves it: the boot CPU listens to the 8259s. Guests without firmware depend
 	 * on it. */
-	if (l->base & APIC_BASE_BSP)
+	if ((l->base & APIC_BASE_BSP) && !host_load_relaxed(&l->chip->lint0_masked))
 		l->reg[APIC_LVT0] = FIELD_PREP(LVT_MODE, APIC_EXTINT);
 	host_store_relaxed(&l->esr_pending, 0);
 	host_store_relaxed(&l->esr_armed, 1);

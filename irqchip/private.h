@@ -162,6 +162,7 @@ struct irqchip {
 	u32 nr_ids;			/* no id at or above this is in use */
 	u32 rotate;			/* lowest-priority ties go round */
 	u64 x2apic_api;
+	bool lint0_masked;		/* after reset, also at the boot CPU */
 	s32 pit_vector;			/* edge vector whose EOI the PIT wants to see, or -1 */
 
 	struct host_spinlock lock;

@@ -173,6 +173,7 @@
 #define   KVM_STEAL_ENABLE		(1UL << 0)
 #define   KVM_STEAL_RESERVED		0x3eUL
 #define MSR_KVM_PV_EOI_EN		0x4b564d04
+#define   KVM_PV_EOI_ON			(1UL << 0)
 #define MSR_KVM_POLL_CONTROL		0x4b564d05
 #define MSR_KVM_ASYNC_PF_INT		0x4b564d06
 #define MSR_KVM_ASYNC_PF_ACK		0x4b564d07
