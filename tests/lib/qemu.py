@@ -136,7 +136,7 @@ class Qemu:
         self.folder = tempfile.mkdtemp(prefix="anykvm-qemu-")
         path = os.path.join(self.folder, "qmp")
         if "kvm" not in ENGINE:
-            cpu = cpu.replace("host", "max")
+            cpu = cpu.replace("host,host-phys-bits-limit=", "max,phys-bits=").replace("host", "max")
         argv = ["qemu-system-x86_64", *ENGINE, "-M", machine, "-cpu", cpu, "-smp", str(smp), "-m", str(memory),
                 "-display", "none", "-serial", "stdio", "-monitor", "none", "-nic", "none", "-no-user-config",
                 "-qmp", "unix:%s,server=on,wait=off" % path, *args]
