@@ -251,40 +251,47 @@ void soft_flush_all(struct soft_vcpu *sv)
 	sv->stat_flush++;
 }
 
-static void flush_page(struct space *s, u64 page)
+/* true: code may have been fetched from the page */
+static bool flush_page(struct space *s, u64 page)
 {
 	struct itlb_entry *it = &s->itlb[(page >> HV_PAGE_SHIFT) % ITLB_SIZE];
 	u32 i = TLB_INDEX(page);
 
+	bool code;
+
 	if (maybe_large(s, page)) {
 		soft_flush_space(s);
-		return;
+		return true;
 	}
 	clear_slot(s, i);
 	if (s->stk_tag == page)
 		soft_forget_stack(s);
 	if (!((s64)page < 0 ? s->fetched_high : s->fetched_low))
-		return;
+		return false;
 	if (it->page == (page | 1))
 		it->page = 0;
-	if (maybe(s->fetched, page))
+	code = maybe(s->fetched, page);
+	if (code)
 		forget_jumps(s, page, HV_PAGE_SIZE);
 	/* an instruction may begin at the end of the page before and reach into this one */
 	if (maybe(s->fetched, page - HV_PAGE_SIZE))
 		forget_jumps(s, page - (1 << JC_SHIFT) * 4, (1 << JC_SHIFT) * 4);
+	return code;
 }
 
 void soft_flush_page(struct soft_vcpu *sv, gva_t va, bool every_pcid)
 {
 	u64 page = va & HV_PAGE_MASK, mask = sv->st.cr4 & CR4_PCIDE ? CR3_PCID_MASK : ~CR3_PCID_MASK;
+	bool code = false;
 
-	sv->fetch_epoch++;
 	/* a global page may be in any space; nobody maps one below the kernel's half, or it is noted */
 	every_pcid |= (s64)va < 0 || sv->global_low;
 	for (u32 k = 0; k < NR_SPACES; k++)
 		if (sv->keys[k].mode != SPACE_NONE &&
 		    (every_pcid || sv->keys[k].cr3 == SPACE_SHARED || !((sv->keys[k].cr3 ^ sv->st.cr3) & mask)))
-			flush_page(sv->spaces[k], page);
+			code |= flush_page(sv->spaces[k], page);
+	/* another page's mapping says nothing about those that hold code */
+	sv->fetch_epoch += code;
 }
 
 /* ---- fills ----------------------------------------------------------------------------------------------------- */
