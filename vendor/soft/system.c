@@ -304,14 +304,15 @@ static void host_stos(void *dst, u64 val, u64 n, u32 shift)
 	}
 }
 
-static u64 lods(const void *src, u64 old, u32 shift)
+static u64 host_lods(const void *src, u64 rax, u32 shift)
 {
 	switch (shift) {
-	case 0: return (old & ~0xffUL) | *(const u8 *)src;
-	case 1: return (old & ~0xffffUL) | *(const u16 *)src;
-	case 2: return *(const u32 *)src;
-	default: return *(const u64 *)src;
+	case 0: __asm__ volatile("lodsb" : "+a"(rax), "+S"(src) :: "memory"); break;
+	case 1: __asm__ volatile("lodsw" : "+a"(rax), "+S"(src) :: "memory"); break;
+	case 2: __asm__ volatile("lodsl" : "+a"(rax), "+S"(src) :: "memory"); break;
+	default: __asm__ volatile("lodsq" : "+a"(rax), "+S"(src) :: "memory"); break;
 	}
+	return rax;
 }
 
 /* An operand in memory: its register, and the segment it is in. */
@@ -410,7 +411,7 @@ enum soft_done soft_string(struct soft_vcpu *sv, u32 arg)
 		else if (op == OP_STOS)
 			host_stos(dst, st->gpr[X86_RAX], n, shift);
 		else
-			st->gpr[X86_RAX] = lods(src, st->gpr[X86_RAX], shift);
+			st->gpr[X86_RAX] = host_lods(src, st->gpr[X86_RAX], shift);
 		moved = w.down ? -(n << shift) : n << shift;
 		if (op != OP_STOS)
 			str_add(from.reg, moved, w.mask);
