@@ -55,6 +55,11 @@ test:
 test-isa-long:
 	@tests/run --build $(BUILD) --long isa
 
+# ioctls: 10 million calls by one thread and by four; guests of random bytes: an hour
+test-fuzz-long:
+	@tests/run --build $(BUILD) --long fuzz
+.PHONY: test-fuzz-long
+
 test-boot-long: kernel initramfs all
 	@tests/run --build $(BUILD) --cache $(CACHE) --long boot
 
@@ -130,6 +135,7 @@ help:
 	@sed -n '2,/^TOP/s/^# //p' Makefile
 	@echo 'make kernel initramfs   the guest alone, in $(CACHE)/'
 	@echo 'make test-isa-long      10 million instruction cases per program; make test-boot-long: 20 boots'
+	@echo 'make test-fuzz-long     10 million random ioctls, an hour of guests made of random bytes'
 	@echo 'make test-selftests-long  Linux'"'"'s KVM selftests at full length'
 	@echo 'tests/run unit isa/int  single suites and tests; tests/run --help'
 
