@@ -119,10 +119,12 @@ long vm_clear_dirty_log(struct vm *vm, struct kvm_clear_dirty_log *log)
 
 	host_mutex_lock(&vm->slots_lock);
 	ret = logged_slot(vm, log->slot, &s);
+	if (log->first_page & 63)
+		ret = -EINVAL;
 	if (ret)
 		goto out;
 	ret = -EINVAL;
-	if ((log->first_page & 63) || log->first_page > s->npages ||
+	if (log->first_page > s->npages ||
 	    log->num_pages > s->npages - log->first_page)
 		goto out;
 	if ((log->num_pages & 63) && log->num_pages != s->npages - log->first_page)

@@ -10,10 +10,10 @@
 
 /* ---- KVM_GET/SET_VCPU_EVENTS ----------------------------------------------------------------- */
 
-/* INT3 and INTO: the client need not hear of them, RIP still points at the instruction. */
+/* #BP and #OF: the client need not hear of them, the instruction that raised one raises it again. */
 static bool exception_is_soft(const struct pending_exception *e)
 {
-	return e->fault.soft && (e->fault.vector == EXC_BP || e->fault.vector == EXC_OF);
+	return e->fault.vector == EXC_BP || e->fault.vector == EXC_OF;
 }
 
 static void get_exception(struct vcpu *vcpu, struct kvm_vcpu_events *ev)

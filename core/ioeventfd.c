@@ -151,11 +151,10 @@ long vm_ioeventfd(struct vm *vm, struct kvm_ioeventfd *a)
 	bool deassign = a->flags & KVM_IOEVENTFD_FLAG_DEASSIGN;
 	int ret;
 
-	if (a->flags & ~(u32)(KVM_IOEVENTFD_FLAG_DATAMATCH | KVM_IOEVENTFD_FLAG_PIO |
-			      KVM_IOEVENTFD_FLAG_DEASSIGN))
-		return -EINVAL;
-	if (a->len > 8 || (a->len & (a->len - 1)) || a->addr + a->len < a->addr ||
-	    (!a->len && !e.wildcard))
+	/* what was never taken is just not found */
+	if (!deassign && ((a->flags & ~(u32)(KVM_IOEVENTFD_FLAG_DATAMATCH | KVM_IOEVENTFD_FLAG_PIO)) ||
+			  a->len > 8 || (a->len & (a->len - 1)) || a->addr + a->len < a->addr ||
+			  (!a->len && !e.wildcard)))
 		return -EINVAL;
 	ret = host_eventfd_get(a->fd, &e.event);
 	if (ret)

@@ -227,10 +227,10 @@ long vm_irqfd(struct vm *vm, struct kvm_irqfd *a)
 {
 	if (a->flags & ~(u32)(KVM_IRQFD_FLAG_DEASSIGN | KVM_IRQFD_FLAG_RESAMPLE))
 		return -EINVAL;
-	if (!host_load_acquire(&vm->irqchip))
-		return -EINVAL;
 	if (a->flags & KVM_IRQFD_FLAG_DEASSIGN)
 		return irqfd_deassign(vm, a);
+	if (!host_load_acquire(&vm->irqchip))
+		return -EINVAL;
 	if ((a->flags & KVM_IRQFD_FLAG_RESAMPLE) && vm->priv->irqchip_split)
 		return -EINVAL;
 	return irqfd_assign(vm, a);

@@ -36,12 +36,8 @@ static void reset_segments(struct x86_state *st)
 
 static void reset_msrs(struct vcpu_priv *p)
 {
-	unsigned int i;
-
-	/* As KVM, until KVM_X86_SETUP_MCE: all banks there are, each fully enabled. */
+	/* As KVM, until KVM_X86_SETUP_MCE: all banks there are, none enabled. */
 	p->mcg_cap = ARRAY_SIZE(p->mce_banks) / 4;
-	for (i = 0; i < ARRAY_SIZE(p->mce_banks); i += 4)
-		p->mce_banks[i] = ~0UL;
 	p->pat = PAT_RESET;
 	p->mtrr_def = 0;
 	p->misc_enable = MISC_ENABLE_FAST_STRING | MISC_ENABLE_BTS_UNAVAIL |
@@ -435,6 +431,7 @@ static int enter_guest(struct vcpu *v)
 		vapic_to_guest(v);
 	if (v->priv->pv_eoi & KVM_PV_EOI_ON)
 		pv_eoi_to_guest(v);
+	v->priv->has_run = true;
 	if (likely(!ret))
 		ret = v->vm->vendor->enter(v);
 	else if (ret == EMUL_SHUTDOWN)
@@ -485,7 +482,6 @@ static int run_loop(struct vcpu *v)
 {
 	int ret;
 
-	v->priv->has_run = true;
 	do {
 		if (unlikely(dirty_ring_full(v)))
 			return exit_with(v, KVM_EXIT_DIRTY_RING_FULL);

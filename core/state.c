@@ -65,9 +65,10 @@ long vcpu_set_regs(struct vcpu *vcpu, struct kvm_regs *r)
 	st->gpr[X86_R15] = r->r15;
 	st->rip = r->rip;
 	st->rflags = (r->rflags & X86_FLAGS_ALL) | X86_FLAG_FIXED;
+	st->cpl = x86_cpl_of(st);	/* VM is a part of the privilege level */
 	p->exception.pending = false;
 	p->exception.has_payload = false;
-	regs_changed(vcpu, REGS_GPR | REGS_RIP_FLAGS);
+	regs_changed(vcpu, REGS_GPR | REGS_RIP_FLAGS | REGS_SEG);
 	vcpu_request(vcpu, REQ_EVENT);
 	return 0;
 }
@@ -170,8 +171,6 @@ static int sregs_check(struct vcpu *vcpu, const struct kvm_sregs2 *s)
 	/* CS.L without long mode would be neither 32-bit nor 64-bit code. */
 	if (s->cs.l && !(s->efer & EFER_LMA))
 		return -EINVAL;
-	if (s->cr8 & ~0xfUL)
-		return -EINVAL;
 	return cr_set_valid(vcpu, s->cr0, s->cr3, s->cr4, s->efer) ? 0 : -EINVAL;
 }
 
@@ -204,9 +203,12 @@ static int sregs_set(struct vcpu *vcpu, const struct kvm_sregs2 *s)
 	st->cr2 = s->cr2;
 	st->cr3 = s->cr3;
 	st->cr4 = s->cr4;
-	st->cr8 = s->cr8;
-	if (vcpu->lapic)
-		lapic_set_cr8(vcpu->lapic, s->cr8);
+	/* one that does not exist is ignored, as Linux does */
+	if (!(s->cr8 & ~0xfUL)) {
+		st->cr8 = s->cr8;
+		if (vcpu->lapic)
+			lapic_set_cr8(vcpu->lapic, s->cr8);
+	}
 	st->efer = s->efer;
 	st->cpl = x86_cpl_of(st);
 	if (at_reset_vector(vcpu))
@@ -256,11 +258,9 @@ long vcpu_set_sregs(struct vcpu *vcpu, struct kvm_sregs *s)
 	ret = sregs_set(vcpu, &s2);
 	if (ret)
 		return ret;
-	/* This format has no PDPTEs: they are read as MOV CR3 would. SDM 3A 4.4.1 */
-	if (pae_paging(vcpu->st) &&
-	    gmem_read_as(vcpu->vm, vcpu->st->smm, s->cr3 & 0xffffffe0, vcpu->st->pdptr,
-			 sizeof(vcpu->st->pdptr)))
-		host_memset(vcpu->st->pdptr, 0, sizeof(vcpu->st->pdptr));
+	/* This format has no PDPTEs: they are read as MOV CR3 would, or stay if they are wrong. SDM 3A 4.4.1 */
+	if (pae_paging(vcpu->st))
+		cr_load_pdptrs(vcpu, s->cr3);
 	for (i = 0; i < ARRAY_SIZE(s->interrupt_bitmap); i++) {
 		if (s->interrupt_bitmap[i]) {
 			p->interrupt.injected = true;
@@ -297,10 +297,8 @@ long vcpu_set_sregs2(struct vcpu *vcpu, struct kvm_sregs2 *s)
 		return ret;
 	if (pdptrs)
 		host_memcpy(vcpu->st->pdptr, s->pdptrs, sizeof(s->pdptrs));
-	else if (pae &&
-		 gmem_read_as(vcpu->vm, vcpu->st->smm, s->cr3 & 0xffffffe0, vcpu->st->pdptr,
-			      sizeof(vcpu->st->pdptr)))
-		host_memset(vcpu->st->pdptr, 0, sizeof(vcpu->st->pdptr));
+	else if (pae)
+		cr_load_pdptrs(vcpu, s->cr3);
 	sregs_done(vcpu);
 	return 0;
 }

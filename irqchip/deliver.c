@@ -207,8 +207,7 @@ int apic_deliver(struct irqchip *c, struct lapic *src, const struct apic_msg *ms
 		    msg->shorthand != APIC_TO_ALL && !match(c, l, msg))
 			continue;
 		one = lapic_accept(l, msg->mode, msg->vector, msg->level);
-		if (one > 0)
-			r = one + (r < 0 ? 0 : r);
+		r = max(one, 0) + max(r, 0);
 	}
 	return r;
 }

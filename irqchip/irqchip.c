@@ -320,14 +320,13 @@ bool irqchip_pio(struct irqchip *c, u16 port, void *data, unsigned int len, bool
 	u8 *bytes = data;
 	unsigned int i;
 
-	if (c->split || !port_is_ours(c, port))
-		return false;
+	if (c->split || !port_is_ours(c, port) || !port_is_ours(c, port + len - 1))
+		return false;		/* a part of it is the client's, and so is all of it */
 	if (!pio_byte(c, port, bytes, write))
 		return false;
-	/* An 8-bit bus: a wide access is so many byte accesses; ports of others in it float. */
+	/* An 8-bit bus: a wide access is so many byte accesses. */
 	for (i = 1; i < len; i++)
-		if (!(port_is_ours(c, port + i) && pio_byte(c, port + i, &bytes[i], write)) &&
-		    !write)
+		if (!pio_byte(c, port + i, &bytes[i], write) && !write)
 			bytes[i] = 0xff;
 	return true;
 }

@@ -59,7 +59,7 @@ void irqchip_destroy(struct irqchip *c);
 int irqchip_set_gsi(struct irqchip *c, unsigned int source, u32 gsi, int level);
 /* KVM_SET_GSI_ROUTING: check all, then publish. -EINVAL, -ENOMEM. */
 int irqchip_set_routing(struct irqchip *c, const struct kvm_irq_routing_entry *e, u32 nr);
-/* >0 delivered, 0 blocked, -errno */
+/* >0 delivered, 0 blocked or nobody there, -EINVAL: address */
 int irqchip_send_msi(struct irqchip *c, u64 addr, u32 data);
 int irqchip_get(struct irqchip *c, struct kvm_irqchip *chip);	/* PIC 0, 1, IOAPIC 2 */
 int irqchip_set(struct irqchip *c, const struct kvm_irqchip *chip);

@@ -530,7 +530,7 @@ int lapic_set_state(struct lapic *l, const struct kvm_lapic_state *s)
 		set_ids(l);
 	else
 		host_store_relaxed(&l->reg[APIC_ID], reg[APIC_ID] & 0xff000000);
-	write_svr(l, l->reg[APIC_SVR]);
+	/* SVR as it was: a client may have unmasked LINT0 of a disabled APIC, which lets the 8259 through */
 	host_store_release(&l->irr_pending, 1);
 	update_ppr(l);
 	/* A one-shot timer whose count is 0 has fired; a periodic one starts its round again. */

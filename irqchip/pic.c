@@ -104,8 +104,6 @@ int pic_set_pin(struct irqchip *c, unsigned int pin, unsigned int source, bool l
 		if (!(s->last_irr & bit)) {
 			r = !(s->irr & bit);
 			s->irr |= bit;
-		} else {
-			r = 0;
 		}
 		s->last_irr |= bit;
 	} else {

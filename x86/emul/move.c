@@ -107,6 +107,26 @@ int emul_op_xadd(struct emul *e)
 	return emul_opnd_write(e, 0, v);
 }
 
+/*
+ * Compare and exchange in memory, as one access. @old: what is asked for, then what was there; @equal: it was that. The first read
+ * is for devices, where there is no comparing; what is not equal is written back, which a device hears. -EBUSY never.
+ */
+static int locked_cmpxchg(struct emul *e, gva_t lin, u64 *old, const u64 *new, unsigned int size, unsigned int access, bool *equal)
+{
+	u64 cur[2] = { 0 }, put[2];
+	int r = e->ops->read(e, lin, cur, size, access);
+
+	if (r)
+		return r;
+	do {
+		*equal = !host_memcmp(cur, old, size);
+		host_memcpy(put, *equal ? new : cur, size);
+		r = e->ops->cmpxchg(e, lin, cur, put, size, access);
+	} while (r == -EBUSY);
+	host_memcpy(old, cur, size);
+	return r;
+}
+
 int emul_op_cmpxchg(struct emul *e)
 {
 	const struct opnd *o = &e->insn.opnd[0];
@@ -130,10 +150,7 @@ int emul_op_cmpxchg(struct emul *e)
 		return r;
 	if (e->insn.pfx & PFX_LOCK) {
 		old = acc;
-		r = e->ops->cmpxchg(e, lin, &old, &src, size, access);
-		equal = !r;
-		if (r == -EBUSY)
-			r = 0;
+		r = locked_cmpxchg(e, lin, &old, &src, size, access, &equal);
 	} else {
 		r = e->ops->read(e, lin, &old, size, access);
 		if (r)
@@ -155,6 +172,7 @@ int emul_op_cmpxchg8b(struct emul *e)
 	unsigned int half = e->insn.op == OP_CMPXCHG16B ? 8 : 4;
 	unsigned int access = WALK_WRITE | emul_user(e);
 	u64 old[2], new[2];
+	bool equal;
 	gva_t lin;
 	int r;
 
@@ -173,11 +191,11 @@ int emul_op_cmpxchg8b(struct emul *e)
 		new[0] = (u32)e->gpr[X86_RBX] | e->gpr[X86_RCX] << 32;
 		old[1] = new[1] = 0;
 	}
-	r = e->ops->cmpxchg(e, lin, old, new, 2 * half, access);
-	if (r && r != -EBUSY)
+	r = locked_cmpxchg(e, lin, old, new, 2 * half, access, &equal);
+	if (r)
 		return r;
 	e->rflags &= ~X86_FLAG_ZF;
-	if (!r) {
+	if (equal) {
 		e->rflags |= X86_FLAG_ZF;
 		return 0;
 	}
