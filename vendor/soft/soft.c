@@ -101,6 +101,7 @@ static void set_masks(struct soft_vcpu *sv)
 	sv->pext_jc = (u64)(JC_SIZE - 1) << JC_SHIFT;
 	sv->clear_if = ~X86_FLAG_IF;
 	sv->clear_df = ~X86_FLAG_DF;
+	sv->only_df = X86_FLAG_DF;
 	sv->slow_pext = pext_is_slow();
 	for (u32 i = 0; i < ARRAY_SIZE(sv->pext_page); i++)
 		sv->pext_page[i] = HV_PAGE_MASK | ((1u << i) - 1);

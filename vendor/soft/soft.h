@@ -245,7 +245,7 @@ struct soft_vcpu {
 	u64 exit_arg64;
 	u64 host_rsp;			/* the client thread's, while inside */
 	bool slow_pext;			/* the host's PEXT is microcode: only where flags are live */
-	u64 clear_df;			/* ~DF, likewise */
+	u64 clear_df, only_df;		/* ~DF, DF, likewise */
 	struct seg_view view[X86_NR_SEG];
 	/*
 	 * st.rip is an offset in CS; between soft_enter_code() and the code after it, it holds a linear address. In

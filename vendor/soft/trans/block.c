@@ -288,6 +288,7 @@ static void emit_insns(struct trans *t, const u8 *page)
 				else
 					done = ended = trans_flow(t, in);
 				break;
+			case FAM_STRING: done = trans_string(t, in); break;
 			case FAM_SYSTEM: done = trans_system(t, in); break;
 			}
 		}

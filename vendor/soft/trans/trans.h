@@ -104,6 +104,8 @@ void trans_goto_off(struct trans *t, s64 off, u8 opsize);
 /* The same through the jump cache. from: where the emulator goes on if the target is outside CS. */
 void trans_goto_far(struct trans *t, s64 off, u8 opsize, s32 from);
 void trans_jump_t1(struct trans *t);			/* to the linear address in T1 */
+/* string.c */
+bool trans_string(struct trans *t, const struct insn *in);	/* false: leave to C */
 /* priv.c */
 bool trans_system(struct trans *t, const struct insn *in);	/* false: leave to C */
 void trans_exit(struct trans *t, u32 code, u32 arg, s32 off);
