@@ -245,7 +245,8 @@ static int handle_requests(struct vcpu *v)
 	if (req & BIT(REQ_TRIPLE_FAULT))
 		v->priv->triple_fault = true;
 	vcpu_apply_apic_events(v);
-	if (req & BIT(REQ_STOP)) {
+	/* else it was meant for a thread that waits for this vCPU */
+	if ((req & BIT(REQ_STOP)) && (host_signal_pending() || READ_ONCE(v->run->immediate_exit))) {
 		/* What the client must see stays requested. */
 		host_fetch_or(&v->requests, req & BIT(REQ_IOAPIC_EOI));
 		return exit_signal(v);
@@ -585,8 +586,9 @@ static int run_loaded(struct vcpu *v)
 	/* The client's own wish leaves exit_reason as it was; a signal whose handler has just set
 	 * the flag does not. */
 	if (READ_ONCE(v->run->immediate_exit))
-		return vcpu_has_request(v, REQ_STOP) ? exit_signal(v) : -EINTR;
-	if (unlikely(v->priv->sigmask_set) && host_signal_pending())
+		return vcpu_has_request(v, REQ_STOP) || host_signal_pending() ? exit_signal(v) : -EINTR;
+	/* A signal that came before this vCPU was ours: its request may have been another's to see. */
+	if (unlikely(host_signal_pending()))
 		return exit_signal(v);
 	return run_loop(v);
 }

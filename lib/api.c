@@ -9,7 +9,7 @@
 #include "../host/user/signal.h"
 
 /*
- * Signal context: a handler of the client's has run on the thread that is inside this vCPU's
+ * Signal context: a signal for the client has come to the thread that is inside this vCPU's
  * KVM_RUN.
  */
 static void stop_vcpu(void *vcpu)
@@ -64,14 +64,16 @@ int anykvm_open(void)
 	return fd_open_system();
 }
 
-int anykvm_ioctl(int fd, unsigned long request, unsigned long arg)
+static int do_ioctl(int fd, u32 nr, unsigned long arg)
 {
-	u32 nr = (u32)request;	/* some clients pass a sign-extended int */
 	struct fd_object *o = fd_get(fd, nr != KVM_RUN);
 	long ret;
 
-	if (!o)
-		return -EBADF;
+	if (unlikely(!o)) {
+		ret = fd_get_foreign(fd, &o);
+		if (ret)
+			return (int)ret;
+	}
 	if (unlikely(!fd_usable(o)))
 		return -EIO;	/* a forked child; its copy of the reference count means nothing */
 	switch (o->kind) {
@@ -89,6 +91,16 @@ int anykvm_ioctl(int fd, unsigned long request, unsigned long arg)
 	}
 	fd_put(o);
 	return (int)ret;
+}
+
+int anykvm_ioctl(int fd, unsigned long request, unsigned long arg)
+{
+	int ret;
+
+	host_call_begin();
+	ret = do_ioctl(fd, (u32)request, arg);	/* some clients pass a sign-extended int */
+	host_call_end();
+	return ret;
 }
 
 void *anykvm_mmap(int fd, size_t len, long offset)

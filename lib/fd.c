@@ -20,6 +20,9 @@
 #include "../host/user/fail.h"
 
 #define NR_BUCKETS	256
+/* The memfd behind an open /dev/kvm; those of VMs, vCPUs and statistics: kvm-v... */
+#define SYSTEM_NAME	"kvm"
+#define NAME_SIZE	64
 
 struct fd_object *fd_table[FD_TABLE_SIZE];
 
@@ -114,6 +117,7 @@ static void unhash_locked(struct fd_object *o)
 static void release_core_object(enum fd_kind kind, void *obj)
 {
 	switch (kind) {
+	case FD_NONE:
 	case FD_SYSTEM:
 		break;
 	case FD_VM:
@@ -226,6 +230,19 @@ struct fd_object *fd_get(int fd, bool verify)
 	fd_put(o);
 	forget_entry(fd);
 	return adopt(fd);
+}
+
+enum fd_kind fd_kind_of(int fd, u64 ino)
+{
+	struct fd_object *o = table_get(fd);
+	enum fd_kind kind = FD_NONE;
+
+	if (!o)
+		return kind;
+	if (o->ino == ino)
+		kind = o->kind;
+	put_old(o);
+	return kind;
 }
 
 /* Look for descriptors of o that we have not seen being made, before its last known one goes. */
@@ -375,16 +392,81 @@ static int fd_install(int fd, enum fd_kind kind, void *obj)
 	return fd;
 }
 
-static int new_memfd(const char *name)
+static char *append(char *p, const char *text)
 {
-	if (host_fail(HOST_FAIL_fd))
-		return -EMFILE;
-	return (int)sys2(__NR_memfd_create, (u64)name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	while ((*p = *text++))
+		p++;
+	return p;
+}
+
+static char *append_number(char *p, u64 v, unsigned int base)
+{
+	char digits[20];
+	unsigned int n = 0;
+
+	do {
+		digits[n++] = "0123456789abcdef"[v % base];
+		v /= base;
+	} while (v);
+	while (n)
+		*p++ = digits[--n];
+	*p = '\0';
+	return p;
+}
+
+int fd_new_memfd(const char *name)
+{
+	char full[NAME_SIZE];
+
+	if (name)
+		append_number(append(append(full, name), "@"), host_process_token(), 16);
+	return (int)sys2(__NR_memfd_create, (u64)(name ? full : SYSTEM_NAME),
+			 MFD_CLOEXEC | MFD_ALLOW_SEALING);
+}
+
+/* Begins s (NUL-terminated) with what? */
+static bool begins_with(const char *s, const char *what)
+{
+	while (*what && *s == *what)
+		s++, what++;
+	return !*what;
+}
+
+int fd_get_foreign(int fd, struct fd_object **out)
+{
+	char path[32], name[NAME_SIZE + 32], own[24];
+	const char *owner;
+	long len;
+	int ret;
+
+	if ((u32)fd >= FD_TABLE_SIZE)
+		return -EBADF;
+	append_number(append(path, "/proc/self/fd/"), (u32)fd, 10);
+	len = sys3(__NR_readlink, (u64)path, (u64)name, sizeof(name) - 1);
+	if (len < 0)
+		return -EBADF;
+	name[len] = '\0';
+	if (begins_with(name, "/memfd:kvm-v")) {
+		for (owner = name; *owner && *owner != '@'; owner++)
+			;
+		append(append_number(append(own, "@"), host_process_token(), 16), " ");
+		/* ours would be in the table, but for one that is just being closed */
+		return begins_with(owner, own) ? -EBADF : -EIO;
+	}
+	if (!begins_with(name, "/memfd:" SYSTEM_NAME " "))
+		return -EBADF;
+	ret = fd_process_begin();
+	if (!ret)
+		ret = fd_install(fd, FD_SYSTEM, NULL);
+	if (ret < 0)
+		return ret;
+	*out = fd_get(fd, true);
+	return *out ? 0 : -EBADF;
 }
 
 int fd_open_system(void)
 {
-	int fd = new_memfd("kvm");
+	int fd = host_fail(HOST_FAIL_fd) ? -EMFILE : fd_new_memfd(NULL);
 	int ret;
 
 	if (fd < 0)
@@ -432,14 +514,10 @@ int glue_fd_new(enum glue_kind kind, void *obj, struct glue_shared *shared, cons
 
 	if (kind >= ARRAY_SIZE(kinds))
 		return -ENODEV;
-	if (shared) {
-		/* the client's descriptor is the memfd of the pages itself */
-		if (host_fail(HOST_FAIL_fd))
-			return -EMFILE;
-		fd = shared->fd;
-	} else {
-		fd = new_memfd(name);
-	}
+	if (host_fail(HOST_FAIL_fd))
+		return -EMFILE;
+	/* of a vCPU, the client's descriptor is the memfd of the pages itself */
+	fd = shared ? shared->fd : fd_new_memfd(name);
 	if (fd < 0)
 		return fd;
 	ret = fd_install(fd, kinds[kind], obj);

@@ -9,7 +9,7 @@
 #include "../core/entry.h"
 #include "../core/hv.h"
 
-enum fd_kind { FD_SYSTEM, FD_VM, FD_VCPU, FD_VM_STATS, FD_VCPU_STATS };
+enum fd_kind { FD_NONE, FD_SYSTEM, FD_VM, FD_VCPU, FD_VM_STATS, FD_VCPU_STATS };
 
 /*
  * An open KVM file: what the kernel calls a struct file. Memory of this type is never used for
@@ -43,6 +43,21 @@ int fd_open_system(void);
  */
 struct fd_object *fd_get(int fd, bool verify);
 void fd_put(struct fd_object *o);
+/**
+ * A memfd, close-on-exec. name: of a part of a VM, to which the process's token is added, by which
+ * another process that gets hold of the descriptor knows that it is not its own; NULL: /dev/kvm.
+ */
+int fd_new_memfd(const char *name);
+/**
+ * What kind of file of ours fd is, if its inode number is ino; else FD_NONE. No system call.
+ */
+enum fd_kind fd_kind_of(int fd, u64 ino);
+/**
+ * fd is not in the table: has it come from another process, by exec or over a socket? /dev/kvm
+ * belongs to nobody and is taken in: the object with a reference in *out, 0. What belongs to that
+ * process: -EIO. None of ours: -EBADF.
+ */
+int fd_get_foreign(int fd, struct fd_object **out);
 /** True if this process may use o, i.e. it is not a forked copy. */
 bool fd_usable(const struct fd_object *o);
 

@@ -9,7 +9,6 @@
  * with a dirty ring go on behind that page, so there it is only in the first one's.
  */
 #define _GNU_SOURCE
-#include <linux/memfd.h>
 #include <linux/mman.h>
 #include <sys/stat.h>
 #include <fcntl.h>
@@ -163,7 +162,7 @@ int glue_shared_alloc(struct glue_shared *s, unsigned long npages, unsigned long
 
 	if (host_fail(HOST_FAIL_shared))
 		return -ENOMEM;
-	fd = sys2(__NR_memfd_create, (u64)MEMFD_NAME, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	fd = fd_new_memfd(MEMFD_NAME);
 	if (fd < 0)
 		return (int)fd;
 	ret = sys2(__NR_ftruncate, (u64)fd, size);

@@ -15,7 +15,6 @@
 #include <unistd.h>
 #include <linux/kvm.h>
 #include "anykvm/anykvm_fd.h"
-#include "../host/user/signal.h"
 #include "../host/user/sys.h"
 #include "fd.h"
 #include "shim.h"
@@ -34,14 +33,44 @@ void *shim_next(void **cache, const char *name)
 
 /* ---- open ---- */
 
-static int open_kvm(void)
+static int error(int err)
 {
-	int fd = anykvm_open();
-
-	if (fd >= 0)
-		return fd;
-	errno = -fd;
+	errno = err;
 	return -1;
+}
+
+/* As the kernel's open() of the device with these flags. */
+static int open_kvm(int flags)
+{
+	int fd;
+
+	if ((flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL))
+		return error(EEXIST);
+	if (flags & O_DIRECTORY)
+		return error(ENOTDIR);
+	fd = anykvm_open();
+	if (fd < 0)
+		return error(-fd);
+	if (!(flags & O_CLOEXEC))
+		NEXT(fcntl)(fd, F_SETFD, 0);
+	return fd;
+}
+
+/*
+ * fd is what libc made of path: was that the device by another name (a link, a node made elsewhere),
+ * or would it have been if there were one?
+ */
+static int opened(int fd, int dirfd, const char *path, int flags)
+{
+	if (fd >= 0) {
+		if ((flags & O_PATH) || !shim_fd_is_device(fd))
+			return fd;
+		NEXT(close)(fd);
+		return open_kvm(flags);
+	}
+	if ((flags & O_NOFOLLOW) || !shim_link_is_kvm(dirfd, path))
+		return fd;
+	return open_kvm(flags);
 }
 
 static bool takes_mode(int flags)
@@ -60,32 +89,38 @@ static bool takes_mode(int flags)
 	}						\
 	mode_; })
 
+/* Ours if the path says so, else libc's call, whose result may still be the device. */
+#define OPEN(dirfd, path, flags, call)						\
+	(shim_path_is_kvm(dirfd, path) ? open_kvm(flags) : opened(call, dirfd, path, flags))
+
 SHIM int open(const char *path, int flags, ...)
 {
-	if (shim_path_is_kvm(AT_FDCWD, path))
-		return open_kvm();
-	return NEXT(open)(path, flags, OPEN_MODE(flags));
+	return OPEN(AT_FDCWD, path, flags, NEXT(open)(path, flags, OPEN_MODE(flags)));
 }
 
 SHIM int open64(const char *path, int flags, ...)
 {
-	if (shim_path_is_kvm(AT_FDCWD, path))
-		return open_kvm();
-	return NEXT(open64)(path, flags, OPEN_MODE(flags));
+	return OPEN(AT_FDCWD, path, flags, NEXT(open64)(path, flags, OPEN_MODE(flags)));
 }
 
 SHIM int openat(int dirfd, const char *path, int flags, ...)
 {
-	if (shim_path_is_kvm(dirfd, path))
-		return open_kvm();
-	return NEXT(openat)(dirfd, path, flags, OPEN_MODE(flags));
+	return OPEN(dirfd, path, flags, NEXT(openat)(dirfd, path, flags, OPEN_MODE(flags)));
 }
 
 SHIM int openat64(int dirfd, const char *path, int flags, ...)
 {
-	if (shim_path_is_kvm(dirfd, path))
-		return open_kvm();
-	return NEXT(openat64)(dirfd, path, flags, OPEN_MODE(flags));
+	return OPEN(dirfd, path, flags, NEXT(openat64)(dirfd, path, flags, OPEN_MODE(flags)));
+}
+
+SHIM int creat(const char *path, mode_t mode)
+{
+	return OPEN(AT_FDCWD, path, O_CREAT, NEXT(creat)(path, mode));
+}
+
+SHIM int creat64(const char *path, mode_t mode)
+{
+	return OPEN(AT_FDCWD, path, O_CREAT, NEXT(creat64)(path, mode));
 }
 
 /* What programs built with _FORTIFY_SOURCE call when no mode is given. */
@@ -96,30 +131,22 @@ int __openat64_2(int dirfd, const char *path, int flags);
 
 SHIM int __open_2(const char *path, int flags)
 {
-	if (shim_path_is_kvm(AT_FDCWD, path))
-		return open_kvm();
-	return NEXT(__open_2)(path, flags);
+	return OPEN(AT_FDCWD, path, flags, NEXT(__open_2)(path, flags));
 }
 
 SHIM int __open64_2(const char *path, int flags)
 {
-	if (shim_path_is_kvm(AT_FDCWD, path))
-		return open_kvm();
-	return NEXT(__open64_2)(path, flags);
+	return OPEN(AT_FDCWD, path, flags, NEXT(__open64_2)(path, flags));
 }
 
 SHIM int __openat_2(int dirfd, const char *path, int flags)
 {
-	if (shim_path_is_kvm(dirfd, path))
-		return open_kvm();
-	return NEXT(__openat_2)(dirfd, path, flags);
+	return OPEN(dirfd, path, flags, NEXT(__openat_2)(dirfd, path, flags));
 }
 
 SHIM int __openat64_2(int dirfd, const char *path, int flags)
 {
-	if (shim_path_is_kvm(dirfd, path))
-		return open_kvm();
-	return NEXT(__openat64_2)(dirfd, path, flags);
+	return OPEN(dirfd, path, flags, NEXT(__openat64_2)(dirfd, path, flags));
 }
 
 /* ---- ioctl ---- */
@@ -128,7 +155,6 @@ SHIM int ioctl(int fd, unsigned long request, ...)
 {
 	unsigned long arg;
 	va_list ap;
-	bool outer;
 	int ret;
 
 	va_start(ap, request);
@@ -136,9 +162,7 @@ SHIM int ioctl(int fd, unsigned long request, ...)
 	va_end(ap);
 	if (_IOC_TYPE(request) != KVMIO)
 		return NEXT(ioctl)(fd, request, arg);
-	outer = host_call_begin();
 	ret = anykvm_ioctl(fd, request, arg);
-	host_call_end(outer);
 	if (ret >= 0)
 		return ret;
 	/* -EBADF may be an answer, or mean that the descriptor is somebody else's */

@@ -14,14 +14,17 @@
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
+#include "../host/user/sys.h"
+#include "fd.h"
 #include "shim.h"
 
 #define KVM_DEV		makedev(10, 232)	/* the kernel's number of /dev/kvm */
 #define KVM_MODE	(S_IFCHR | 0666)
+#define MAX_LINKS	40		/* as many as the kernel follows */
 
 static int real_fstatat(int dirfd, const char *path, struct stat *st, int flags)
 {
-	return (int)syscall(SYS_newfstatat, dirfd, path, st, flags);
+	return (int)sys4(SYS_newfstatat, (u64)dirfd, (u64)path, (u64)st, (u64)flags);
 }
 
 /* Is the directory part of path (up to and without its last slash at len) the same as /dev? */
@@ -41,9 +44,7 @@ static bool directory_is_dev(int dirfd, const char *path, size_t len)
 
 bool shim_path_is_kvm(int dirfd, const char *path)
 {
-	int saved = errno;
 	size_t len;
-	bool is;
 
 	if (!path)
 		return false;
@@ -53,88 +54,202 @@ bool shim_path_is_kvm(int dirfd, const char *path)
 		return false;
 	if (!strcmp(path, "/dev/kvm"))
 		return true;
-	is = len == 4 ? directory_is_dev(dirfd, "/", 1)
-		      : directory_is_dev(dirfd, path, len == 3 ? 0 : len - 4);
-	errno = saved;
-	return is;
+	return len == 4 ? directory_is_dev(dirfd, "/", 1)
+			: directory_is_dev(dirfd, path, len == 3 ? 0 : len - 4);
+}
+
+bool shim_link_is_kvm(int dirfd, const char *path)
+{
+	char here[PATH_MAX], to[PATH_MAX], *last;
+	int depth;
+	long n;
+
+	/* without the device: not there, or a node that nothing stands behind */
+	if (errno != ENOENT && errno != ENXIO && errno != ENODEV && errno != EACCES &&
+	    errno != EPERM)
+		return false;
+	if (!path || strlen(path) >= sizeof(here))
+		return false;
+	strcpy(here, path);
+	for (depth = 0; depth < MAX_LINKS; depth++) {
+		n = sys4(SYS_readlinkat, (u64)dirfd, (u64)here, (u64)to, sizeof(to) - 1);
+		if (n < 0)
+			return depth && shim_path_is_kvm(dirfd, here);
+		to[n] = '\0';
+		last = to[0] == '/' ? NULL : strrchr(here, '/');
+		last = last ? last + 1 : here;
+		if ((size_t)(last - here) + (size_t)n >= sizeof(here))
+			return false;
+		memcpy(last, to, (size_t)n + 1);
+	}
+	return false;
+}
+
+bool shim_fd_is_device(int fd)
+{
+	struct stat st;
+
+	return !sys2(SYS_fstat, (u64)fd, (u64)&st) && S_ISCHR(st.st_mode) && st.st_rdev == KVM_DEV;
 }
 
 /* ---- access ---- */
 
+/* ret is libc's answer for the device's path, or for a link to it. */
+static int access_result(int ret, int mode)
+{
+	if (!(mode & X_OK))
+		return 0;
+	if (ret)
+		errno = EACCES;
+	return ret;
+}
+
+#define ACCESS(dirfd, path, mode, call) ({					\
+	int ret_ = (call);							\
+	if (shim_path_is_kvm(dirfd, path) || (ret_ && shim_link_is_kvm(dirfd, path))) \
+		ret_ = access_result(ret_, mode);				\
+	ret_; })
+
 SHIM int access(const char *path, int mode)
 {
-	if (!(mode & X_OK) && shim_path_is_kvm(AT_FDCWD, path))
-		return 0;
-	return NEXT(access)(path, mode);
+	return ACCESS(AT_FDCWD, path, mode, NEXT(access)(path, mode));
 }
 
 SHIM int eaccess(const char *path, int mode)
 {
-	if (!(mode & X_OK) && shim_path_is_kvm(AT_FDCWD, path))
-		return 0;
-	return NEXT(eaccess)(path, mode);
+	return ACCESS(AT_FDCWD, path, mode, NEXT(eaccess)(path, mode));
 }
 
 SHIM int euidaccess(const char *path, int mode)
 {
-	if (!(mode & X_OK) && shim_path_is_kvm(AT_FDCWD, path))
-		return 0;
-	return NEXT(euidaccess)(path, mode);
+	return ACCESS(AT_FDCWD, path, mode, NEXT(euidaccess)(path, mode));
 }
 
 SHIM int faccessat(int dirfd, const char *path, int mode, int flags)
 {
-	if (!(mode & X_OK) && shim_path_is_kvm(dirfd, path))
-		return 0;
-	return NEXT(faccessat)(dirfd, path, mode, flags);
+	return ACCESS(dirfd, path, mode, NEXT(faccessat)(dirfd, path, mode, flags));
 }
 
 /* ---- stat ---- */
 
+static void fill_stat(struct stat *st, mode_t mode, dev_t rdev)
+{
+	st->st_mode = mode;
+	st->st_nlink = 1;
+	st->st_rdev = rdev;
+	st->st_size = 0;
+	st->st_blocks = 0;
+	st->st_blksize = 4096;
+}
+
+/* The same by its other name. */
+static void fill_stat64(struct stat64 *st, mode_t mode, dev_t rdev)
+{
+	static_assert(sizeof(struct stat64) == sizeof(struct stat), "one layout on x86-64");
+	fill_stat((struct stat *)st, mode, rdev);
+}
+
+static void fill_statx(struct statx *st, mode_t mode, dev_t rdev)
+{
+	st->stx_mask |= STATX_BASIC_STATS;
+	st->stx_mode = (u16)mode;
+	st->stx_nlink = 1;
+	st->stx_rdev_major = major(rdev);
+	st->stx_rdev_minor = minor(rdev);
+	st->stx_size = 0;
+	st->stx_blocks = 0;
+	st->stx_blksize = 4096;
+}
+
+#define FILL(st, mode, rdev) _Generic(*(st), struct stat: fill_stat,		\
+	struct stat64: fill_stat64, struct statx: fill_statx)(st, mode, rdev)
+
+static bool fails_for_want_of_device(int dirfd, const char *path, bool follow)
+{
+	return shim_path_is_kvm(dirfd, path) || (follow && shim_link_is_kvm(dirfd, path));
+}
+
 /*
- * ret is what libc said about path; if that is "no such file" and path means /dev/kvm, say what one
+ * ret is what libc said about path; if that is an error and path means /dev/kvm, say what one
  * expects.
  */
-#define STAT_RESULT(ret, dirfd, path, st) ({				\
+#define STAT_RESULT(ret, dirfd, path, st, follow) ({			\
 	int ret_ = (ret);						\
-	if (ret_ && shim_path_is_kvm(dirfd, path)) {			\
+	if (ret_ && fails_for_want_of_device(dirfd, path, follow)) {	\
 		memset(st, 0, sizeof(*(st)));				\
-		(st)->st_mode = KVM_MODE;				\
-		(st)->st_nlink = 1;					\
-		(st)->st_rdev = KVM_DEV;				\
-		(st)->st_blksize = 4096;				\
+		FILL(st, KVM_MODE, KVM_DEV);				\
 		ret_ = 0;						\
 	}								\
 	ret_; })
 
+/* ret is what libc said about fd: what the kernel's KVM shows, if fd is one of ours. */
+#define FSTAT_RESULT(ret, fd, st, ino) ({				\
+	int ret_ = (ret);						\
+	if (!ret_ && fd_has_entry(fd)) {				\
+		switch (fd_kind_of(fd, ino)) {				\
+		case FD_NONE:						\
+			break;						\
+		case FD_SYSTEM:						\
+			FILL(st, KVM_MODE, KVM_DEV);			\
+			break;						\
+		default:						\
+			FILL(st, 0600, 0);	/* an anonymous inode */ \
+		}							\
+	}								\
+	ret_; })
+
+/* Newer kernels take NULL for it. */
+static bool is_empty(const char *path)
+{
+	return !path || !*path;
+}
+
+/* A path relative to dirfd, or dirfd itself. */
+#define STATAT_RESULT(ret, dirfd, path, flags, st, ino)			\
+	(((flags) & AT_EMPTY_PATH) && is_empty(path)			\
+		 ? FSTAT_RESULT(ret, dirfd, st, ino)			\
+		 : STAT_RESULT(ret, dirfd, path, st, !((flags) & AT_SYMLINK_NOFOLLOW)))
+
 SHIM int stat(const char *path, struct stat *st)
 {
-	return STAT_RESULT(NEXT(stat)(path, st), AT_FDCWD, path, st);
+	return STAT_RESULT(NEXT(stat)(path, st), AT_FDCWD, path, st, true);
 }
 
 SHIM int stat64(const char *path, struct stat64 *st)
 {
-	return STAT_RESULT(NEXT(stat64)(path, st), AT_FDCWD, path, st);
+	return STAT_RESULT(NEXT(stat64)(path, st), AT_FDCWD, path, st, true);
 }
 
 SHIM int lstat(const char *path, struct stat *st)
 {
-	return STAT_RESULT(NEXT(lstat)(path, st), AT_FDCWD, path, st);
+	return STAT_RESULT(NEXT(lstat)(path, st), AT_FDCWD, path, st, false);
 }
 
 SHIM int lstat64(const char *path, struct stat64 *st)
 {
-	return STAT_RESULT(NEXT(lstat64)(path, st), AT_FDCWD, path, st);
+	return STAT_RESULT(NEXT(lstat64)(path, st), AT_FDCWD, path, st, false);
 }
 
 SHIM int fstatat(int dirfd, const char *path, struct stat *st, int flags)
 {
-	return STAT_RESULT(NEXT(fstatat)(dirfd, path, st, flags), dirfd, path, st);
+	return STATAT_RESULT(NEXT(fstatat)(dirfd, path, st, flags), dirfd, path, flags, st,
+			     st->st_ino);
 }
 
 SHIM int fstatat64(int dirfd, const char *path, struct stat64 *st, int flags)
 {
-	return STAT_RESULT(NEXT(fstatat64)(dirfd, path, st, flags), dirfd, path, st);
+	return STATAT_RESULT(NEXT(fstatat64)(dirfd, path, st, flags), dirfd, path, flags, st,
+			     st->st_ino);
+}
+
+SHIM int fstat(int fd, struct stat *st)
+{
+	return FSTAT_RESULT(NEXT(fstat)(fd, st), fd, st, st->st_ino);
+}
+
+SHIM int fstat64(int fd, struct stat64 *st)
+{
+	return FSTAT_RESULT(NEXT(fstat64)(fd, st), fd, st, st->st_ino);
 }
 
 /* What stat() was in programs built before glibc 2.33. */
@@ -142,39 +257,42 @@ int __xstat(int ver, const char *path, struct stat *st);
 int __xstat64(int ver, const char *path, struct stat64 *st);
 int __lxstat(int ver, const char *path, struct stat *st);
 int __lxstat64(int ver, const char *path, struct stat64 *st);
+int __fxstat(int ver, int fd, struct stat *st);
+int __fxstat64(int ver, int fd, struct stat64 *st);
 
 SHIM int __xstat(int ver, const char *path, struct stat *st)
 {
-	return STAT_RESULT(NEXT(__xstat)(ver, path, st), AT_FDCWD, path, st);
+	return STAT_RESULT(NEXT(__xstat)(ver, path, st), AT_FDCWD, path, st, true);
 }
 
 SHIM int __xstat64(int ver, const char *path, struct stat64 *st)
 {
-	return STAT_RESULT(NEXT(__xstat64)(ver, path, st), AT_FDCWD, path, st);
+	return STAT_RESULT(NEXT(__xstat64)(ver, path, st), AT_FDCWD, path, st, true);
 }
 
 SHIM int __lxstat(int ver, const char *path, struct stat *st)
 {
-	return STAT_RESULT(NEXT(__lxstat)(ver, path, st), AT_FDCWD, path, st);
+	return STAT_RESULT(NEXT(__lxstat)(ver, path, st), AT_FDCWD, path, st, false);
 }
 
 SHIM int __lxstat64(int ver, const char *path, struct stat64 *st)
 {
-	return STAT_RESULT(NEXT(__lxstat64)(ver, path, st), AT_FDCWD, path, st);
+	return STAT_RESULT(NEXT(__lxstat64)(ver, path, st), AT_FDCWD, path, st, false);
+}
+
+SHIM int __fxstat(int ver, int fd, struct stat *st)
+{
+	return FSTAT_RESULT(NEXT(__fxstat)(ver, fd, st), fd, st, st->st_ino);
+}
+
+SHIM int __fxstat64(int ver, int fd, struct stat64 *st)
+{
+	return FSTAT_RESULT(NEXT(__fxstat64)(ver, fd, st), fd, st, st->st_ino);
 }
 
 SHIM int statx(int dirfd, const char *path, int flags, unsigned int mask, struct statx *st)
 {
-	int ret = NEXT(statx)(dirfd, path, flags, mask, st);
-
-	if (!ret || !shim_path_is_kvm(dirfd, path))
-		return ret;
-	memset(st, 0, sizeof(*st));
-	st->stx_mask = STATX_BASIC_STATS;
-	st->stx_mode = KVM_MODE;
-	st->stx_nlink = 1;
-	st->stx_blksize = 4096;
-	st->stx_rdev_major = major(KVM_DEV);
-	st->stx_rdev_minor = minor(KVM_DEV);
-	return 0;
+	/* without its inode number a file of ours cannot be told */
+	return STATAT_RESULT(NEXT(statx)(dirfd, path, flags, mask | STATX_INO, st), dirfd, path,
+			     flags, st, st->stx_ino);
 }

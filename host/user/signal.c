@@ -2,10 +2,11 @@
 /*
  * signal.c - the one signal handler of ours, and the client's handlers behind it.
  *
- * A kernel's KVM_RUN ends when a signal is pending. Ours runs in user space, where the kernel calls
- * the client's handler in the middle of it; so each handler is wrapped, and after it has run on a
- * thread inside KVM_RUN that vCPU is told to stop. TLS in the initial-exec model is read by one
- * instruction, also in a signal handler.
+ * A kernel's KVM_RUN ends when a signal is pending, and then the handler runs. Ours runs in user
+ * space, where the kernel calls the handler in the middle of it, with locks held and, in translated
+ * code, on another stack. So each handler is wrapped: what comes on a thread inside a call of ours
+ * is kept, with the signal blocked, the vCPU is told to stop, and the client's handler runs when the
+ * call is done. TLS in the initial-exec model is read by one instruction, also in a signal handler.
  */
 #define _GNU_SOURCE
 #include <signal.h>
@@ -24,22 +25,26 @@
 #define KSA_RESETHAND	0x80000000ULL
 #define DFL		0ULL
 #define IGN		1ULL
-#define MAX_DEFERRED	4	/* thread-local space is scarce when the library is loaded late */
+/* thread-local space is scarce when the library is loaded late */
+#define MAX_DEFERRED	4
+#define MAX_WAITING	3
 
 #define TLS __thread __attribute__((tls_model("initial-exec")))
 
-/* What this thread's KVM_RUN must know. */
+/* What this thread's calls must know, KVM_RUN most of all. */
 struct run_state {
+	bool busy;			/* inside a call of ours */
 	void (*stop)(void *arg);	/* NULL: not inside KVM_RUN */
 	void *arg;
-	bool ran;			/* a handler of the client's ran inside this KVM_RUN */
+	bool ran;			/* a signal came for the client inside this KVM_RUN */
 	bool ready;			/* the synchronous signals are open on this thread */
-	bool in_call;			/* inside one of our calls */
-	bool cancelled;			/* SIGNAL_CANCEL came in there */
 	bool swapped;			/* KVM_SET_SIGNAL_MASK's mask is in force ... */
 	u64 outer_mask;			/* ... and this was before */
 	u32 nr_deferred;
 	siginfo_t deferred[MAX_DEFERRED];
+	u32 nr_waiting;			/* handlers to call at the end of the call ... */
+	u64 held;			/* ... whose signals are blocked until then */
+	siginfo_t waiting[MAX_WAITING];
 };
 static TLS struct run_state run_state;
 
@@ -106,6 +111,20 @@ static bool defer(struct run_state *r, int sig, const siginfo_t *info, ucontext_
 	return true;
 }
 
+/* Keep a signal for which the client has a handler until the call of ours is done. */
+static bool keep(struct run_state *r, int sig, const siginfo_t *info, ucontext_t *uc)
+{
+	u64 handler = host_load_acquire(&client[sig].handler);
+	u64 *mask = (u64 *)&uc->uc_sigmask;
+
+	if (!r->busy || handler == DFL || handler == IGN || r->nr_waiting == MAX_WAITING)
+		return false;
+	r->waiting[r->nr_waiting++] = *info;
+	r->held |= SIGNAL_BIT(sig);
+	*mask |= SIGNAL_BIT(sig);
+	return true;
+}
+
 /* Let the signal do what it does by default: as if we were not there. */
 static void default_action(int sig, const siginfo_t *info, ucontext_t *uc)
 {
@@ -118,7 +137,7 @@ static void default_action(int sig, const siginfo_t *info, ucontext_t *uc)
 	/* else the instruction faults again */
 }
 
-static void call_client(int sig, siginfo_t *info, ucontext_t *uc)
+static __attribute__((used)) void call_client(int sig, siginfo_t *info, ucontext_t *uc)
 {
 	struct ksigaction *slot = &client[sig];
 	struct ksigaction act;
@@ -152,12 +171,8 @@ static void signal_entry(int sig, siginfo_t *info, void *context)
 
 	if (is_sync(sig) && !was_sent(info) && host_fault_handle(sig, info, uc))
 		return;
-	if (!is_sync(sig) && defer(&run_state, sig, info, uc)) {
-		host_signal_ran();
-		return;
-	}
-	if (sig == SIGNAL_CANCEL && run_state.in_call) {
-		run_state.cancelled = true;
+	if (!is_sync(sig) &&
+	    (defer(&run_state, sig, info, uc) || keep(&run_state, sig, info, uc))) {
 		host_signal_ran();
 		return;
 	}
@@ -165,25 +180,89 @@ static void signal_entry(int sig, siginfo_t *info, void *context)
 	host_signal_ran();
 }
 
-bool host_call_begin(void)
-{
-	bool outer = run_state.in_call;
+/*
+ * call_on_stack(sig, info, uc, stack): call_client() on another stack; a stack walk finds its way
+ * back.
+ */
+void call_on_stack(int sig, siginfo_t *info, ucontext_t *uc, u64 stack);
+__asm__(".text\n"
+	".p2align 4\n"
+	".type call_on_stack, @function\n"
+	"call_on_stack:\n"
+	"	.cfi_startproc\n"
+	"	push %rbp\n"
+	"	.cfi_def_cfa_offset 16\n"
+	"	.cfi_offset %rbp, -16\n"
+	"	mov %rsp, %rbp\n"
+	"	.cfi_def_cfa_register %rbp\n"
+	"	mov %rcx, %rsp\n"
+	"	call call_client\n"
+	"	leave\n"
+	"	.cfi_def_cfa %rsp, 8\n"
+	"	ret\n"
+	"	.cfi_endproc\n"
+	".size call_on_stack, .-call_on_stack\n"
+	".previous\n");
 
-	host_store_relaxed(&run_state.in_call, true);
-	__atomic_signal_fence(__ATOMIC_SEQ_CST);
-	return outer;
+/* Where a handler with SA_ONSTACK begins, or 0: go on where we are. */
+static u64 signal_stack(void)
+{
+	u64 here = (u64)__builtin_frame_address(0), start;
+	stack_t ss;
+
+	if (sys2(__NR_sigaltstack, 0, (u64)&ss) || (ss.ss_flags & SS_DISABLE))
+		return 0;
+	start = (u64)ss.ss_sp;
+	if (here >= start && here - start < ss.ss_size)
+		return 0;
+	return (start + ss.ss_size) & ~15UL;
 }
 
-void host_call_end(bool outer)
+/* The handler of one kept signal, with the mask and the context that the kernel would give it. */
+static void call_kept(const siginfo_t *kept, u64 held)
 {
-	struct run_state *r = &run_state;
+	siginfo_t info = *kept;
+	int sig = info.si_signo;
+	u64 flags = host_load_relaxed(&client[sig].flags);
+	u64 mask = host_load_relaxed(&client[sig].mask) & ~SIGNAL_SYNC_MASK;
+	u64 stack = flags & KSA_ONSTACK ? signal_stack() : 0;
+	ucontext_t uc;
+	u64 old;
 
-	__atomic_signal_fence(__ATOMIC_SEQ_CST);
-	host_store_relaxed(&r->in_call, outer);
-	if (likely(outer || !host_load_relaxed(&r->cancelled)))
-		return;
-	r->cancelled = false;
-	sys3(__NR_tgkill, (u64)sys1(__NR_getpid, 0), (u64)sys1(__NR_gettid, 0), SIGNAL_CANCEL);
+	if (!(flags & KSA_NODEFER))
+		mask |= SIGNAL_BIT(sig);
+	sys4(__NR_rt_sigprocmask, SIG_BLOCK, (u64)&mask, (u64)&old, sizeof(old));
+	old &= ~(held & SIGNAL_BIT(sig));
+	host_memset(&uc, 0, sizeof(uc));
+	host_memcpy(&uc.uc_sigmask, &old, sizeof(old));
+	uc.uc_stack.ss_flags = SS_DISABLE;
+	uc.uc_mcontext.fpregs = &uc.__fpregs_mem;
+	uc.uc_mcontext.gregs[REG_RIP] = (greg_t)__builtin_return_address(0);
+	uc.uc_mcontext.gregs[REG_RSP] = uc.uc_mcontext.gregs[REG_RBP] =
+		(greg_t)__builtin_frame_address(0);
+	if (flags & KSA_NODEFER)
+		set_mask(SIG_UNBLOCK, held & SIGNAL_BIT(sig) & ~mask);
+	if (stack)
+		call_on_stack(sig, &info, &uc, stack);
+	else
+		call_client(sig, &info, &uc);
+	host_memcpy(&old, &uc.uc_sigmask, sizeof(old));
+	set_mask(SIG_SETMASK, old);
+}
+
+static void call_all_kept(struct run_state *r)
+{
+	siginfo_t kept[MAX_WAITING];
+	u32 i, n = r->nr_waiting;
+	u64 held = r->held;
+
+	/* a handler may call us, or never come back */
+	for (i = 0; i < n; i++)
+		kept[i] = r->waiting[i];
+	r->nr_waiting = 0;
+	r->held = 0;
+	for (i = 0; i < n; i++)
+		call_kept(&kept[i], held);
 }
 
 /* Install ours for sig, to stand before act. */
@@ -289,7 +368,7 @@ void host_signal_after_fork(void)
 	host_mutex_init(&table_lock);
 }
 
-void host_run_begin(void (*stop)(void *arg), void *arg)
+void host_call_begin(void)
 {
 	struct run_state *r = &run_state;
 
@@ -297,11 +376,33 @@ void host_run_begin(void (*stop)(void *arg), void *arg)
 		r->ready = true;
 		set_mask(SIG_UNBLOCK, SIGNAL_SYNC_MASK);
 	}
+	host_store_relaxed(&r->busy, true);
+}
+
+void host_call_end(void)
+{
+	struct run_state *r = &run_state;
+
+	host_store_relaxed(&r->busy, false);
+	/* what comes from here on is not kept any more */
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	if (unlikely(r->nr_waiting))
+		call_all_kept(r);
+}
+
+void host_run_begin(void (*stop)(void *arg), void *arg)
+{
+	struct run_state *r = &run_state;
+
 	r->ran = false;
 	r->arg = arg;
 	/* the handler of this thread sees arg before stop */
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 	r->stop = stop;
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	/* one that was kept before there was anybody to stop */
+	if (unlikely(r->nr_waiting))
+		r->ran = true;
 }
 
 void host_run_end(void)

@@ -24,9 +24,19 @@ struct ksigaction {
 };
 
 /**
- * This thread enters KVM_RUN: from now until host_run_end(), stop(arg) is called (in signal
- * context) after any handler of the client's has run on it, and host_signal_pending() says so. No
- * system call but the first time.
+ * A call of ours begins on this thread: until host_call_end() handlers of the client's do not run
+ * here. They run in host_call_end(), when nothing of ours is under way any more, and may do what
+ * they may after a kernel's ioctl: use the same vCPU, jump out, end the thread. Also opens the
+ * synchronous signals, which the thread may have blocked before there was a VM. No system call but
+ * the first time, and if a signal came.
+ */
+void host_call_begin(void);
+void host_call_end(void);
+
+/**
+ * Within a call: this thread enters KVM_RUN. Until host_run_end() stop(arg) is called, in signal
+ * context, when a signal has come for which the client has a handler, and host_signal_pending()
+ * says so.
  */
 void host_run_begin(void (*stop)(void *arg), void *arg);
 void host_run_end(void);
@@ -51,16 +61,10 @@ int host_sigaction(int sig, const struct ksigaction *new, struct ksigaction *old
 void host_signal_ran(void);
 
 /*
- * libc's signal for pthread_cancel(). Its handler may unwind the thread, which must not happen to
- * one of our calls with locks held: once ours stands before it (host_signal_take()), it is put off
- * until the call is over.
+ * libc's signal for pthread_cancel(). Its handler may unwind the thread: once ours stands before it
+ * (host_signal_take()), that waits for the end of a call as other handlers do.
  */
 #define SIGNAL_CANCEL	32
-
-/** A call of the client's begins on this thread. Returns whether one was going on already. */
-bool host_call_begin(void);
-/** It ends; @outer is what host_call_begin() said. A cancellation that was put off comes now. */
-void host_call_end(bool outer);
 
 /** Install ours for sig, with the client's present handler behind it. */
 int host_signal_take(int sig);

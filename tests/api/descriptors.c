@@ -20,6 +20,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -113,10 +114,159 @@ static void every_spelling_opens_it(void **state)
 	close(root);
 }
 
+/* A folder of our own with a link to the device in it, and a link to that link. */
+static void through_links(void **state)
+{
+	char dir[] = "/tmp/kvm-links-XXXXXX", path[64];
+	struct stat st;
+	int fd, dirfd;
+
+	assert_non_null(mkdtemp(dir));
+	dirfd = open(dir, O_RDONLY | O_DIRECTORY);
+	assert_int_equal(symlinkat("/dev/kvm", dirfd, "device"), 0);
+	assert_int_equal(symlinkat("device", dirfd, "link"), 0);
+	assert_int_equal(symlinkat("../../../../../../dev/kvm", dirfd, "relative"), 0);
+	assert_int_equal(symlinkat("loop", dirfd, "loop"), 0);
+	assert_int_equal(symlinkat("nowhere", dirfd, "kvm"), 0);
+	snprintf(path, sizeof(path), "%s/device", dir);
+	is_kvm(open(path, O_RDWR));
+	assert_int_equal(access(path, R_OK | W_OK), 0);
+	assert_int_equal(stat(path, &st), 0);
+	assert_true(S_ISCHR(st.st_mode));
+	assert_int_equal(lstat(path, &st), 0);
+	assert_true(S_ISLNK(st.st_mode));
+	assert_int_equal(open(path, O_RDWR | O_NOFOLLOW), -1);
+	assert_int_equal(errno, ELOOP);
+	snprintf(path, sizeof(path), "%s/link", dir);
+	is_kvm(open(path, O_RDWR));
+	is_kvm(openat(dirfd, "link", O_RDWR));
+	is_kvm(openat(dirfd, "relative", O_RDWR));
+	assert_int_equal(fstatat(dirfd, "link", &st, 0), 0);
+	assert_true(S_ISCHR(st.st_mode));
+	assert_int_equal(openat(dirfd, "loop", O_RDWR), -1);
+	assert_int_equal(errno, ELOOP);
+	assert_int_equal(openat(dirfd, "kvm", O_RDWR), -1);
+	assert_int_equal(errno, ENOENT);
+	fd = openat(dirfd, "nowhere", O_RDWR | O_CREAT, 0600);
+	assert_int_equal(ioctl(fd, KVM_GET_API_VERSION, 0UL), -1);
+	assert_int_equal(errno, ENOTTY);
+	close(fd);
+	unlinkat(dirfd, "device", 0);
+	unlinkat(dirfd, "link", 0);
+	unlinkat(dirfd, "relative", 0);
+	unlinkat(dirfd, "loop", 0);
+	unlinkat(dirfd, "kvm", 0);
+	unlinkat(dirfd, "nowhere", 0);
+	close(dirfd);
+	assert_int_equal(rmdir(dir), 0);
+}
+
+static void flags_mean_what_they_mean_on_a_device(void **state)
+{
+	int fd;
+
+	is_kvm(creat("/dev/kvm", 0600));
+	is_kvm(open("/dev/kvm", O_RDWR | O_CREAT | O_TRUNC, 0600));
+	is_kvm(open("/dev/kvm", O_RDWR | O_NONBLOCK | O_NOFOLLOW));
+	assert_int_equal(open("/dev/kvm", O_RDWR | O_CREAT | O_EXCL, 0600), -1);
+	assert_int_equal(errno, EEXIST);
+	assert_int_equal(open("/dev/kvm", O_RDONLY | O_DIRECTORY), -1);
+	assert_int_equal(errno, ENOTDIR);
+	fd = open("/dev/kvm", O_RDWR);
+	assert_int_equal(fcntl(fd, F_GETFD), 0);
+	close(fd);
+	fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+	assert_int_equal(fcntl(fd, F_GETFD), FD_CLOEXEC);
+	close(fd);
+}
+
+/* System calls by their numbers. */
+static void by_number(void **state)
+{
+	uint64_t how[3] = { O_RDWR };	/* struct open_how */
+	struct machine m;
+	struct stat st;
+	int fd, vm2;
+	long ret;
+
+	fd = (int)syscall(SYS_open, "/dev/kvm", O_RDWR);
+	assert_true(fd >= 0);
+	assert_int_equal(syscall(SYS_ioctl, fd, KVM_GET_API_VERSION, 0UL), KVM_API_VERSION);
+	assert_int_equal(syscall(SYS_ioctl, fd, KVM_CHECK_EXTENSION, KVM_CAP_USER_MEMORY), 1);
+	assert_int_equal(syscall(SYS_close, fd), 0);
+	assert_int_equal(syscall(SYS_ioctl, fd, KVM_GET_API_VERSION, 0UL), -1);
+	assert_int_equal(errno, EBADF);
+	is_kvm((int)syscall(SYS_openat, AT_FDCWD, "/dev/kvm", O_RDWR));
+	ret = syscall(SYS_openat2, AT_FDCWD, "/dev/kvm", how, sizeof(how));
+	if (ret < 0)
+		assert_int_equal(errno, ENOSYS);	/* before Linux 5.6 */
+	else
+		is_kvm((int)ret);
+	assert_int_equal(syscall(SYS_access, "/dev/kvm", R_OK), 0);
+	assert_int_equal(syscall(SYS_stat, "/dev/kvm", &st), 0);
+	assert_true(S_ISCHR(st.st_mode));
+	machine_create(&m, code_hlt, sizeof(code_hlt));
+	vm2 = (int)syscall(SYS_dup, m.vm);
+	assert_int_equal(syscall(SYS_ioctl, vm2, KVM_CREATE_VCPU, 0UL), -1);
+	assert_int_equal(errno, EEXIST);
+	assert_int_equal(syscall(SYS_dup3, m.vcpu, vm2, O_CLOEXEC), vm2);
+	assert_int_equal(syscall(SYS_ioctl, vm2, KVM_RUN, 0UL), 0);
+	assert_int_equal(m.run->exit_reason, KVM_EXIT_HLT);
+	syscall(SYS_close, vm2);
+	/* all six arguments arrive, and errors of other calls are errors */
+	m.run = (void *)syscall(SYS_mmap, NULL, 4096UL, PROT_READ | PROT_WRITE, MAP_SHARED, m.vcpu, 0UL);
+	assert_ptr_not_equal(m.run, MAP_FAILED);
+	assert_int_equal(m.run->exit_reason, KVM_EXIT_HLT);
+	assert_int_equal(syscall(SYS_mmap, NULL, 4096UL, PROT_READ, MAP_SHARED, -1, 0UL), -1);
+	assert_int_equal(errno, EBADF);
+	assert_int_equal(syscall(100000L), -1);
+	assert_int_equal(errno, ENOSYS);
+	assert_int_equal(syscall(SYS_getpid), getpid());
+	machine_destroy(&m);
+}
+
+static void open_files_look_like_kvm_s(void **state)
+{
+	struct machine m;
+	struct statx stx;
+	struct stat st;
+	int copy;
+
+	machine_create(&m, code_hlt, sizeof(code_hlt));
+	assert_int_equal(fstat(m.kvm, &st), 0);
+	assert_true(S_ISCHR(st.st_mode));
+	assert_int_equal(st.st_rdev, makedev(10, 232));
+	assert_int_equal(fstat(m.vm, &st), 0);
+	assert_int_equal(st.st_mode & S_IFMT, 0);
+	assert_int_equal(fstat(m.vcpu, &st), 0);
+	assert_int_equal(st.st_mode & S_IFMT, 0);
+	assert_int_equal(st.st_size, 0);
+	copy = dup(m.kvm);
+	assert_int_equal(fstatat(copy, "", &st, AT_EMPTY_PATH), 0);
+	assert_true(S_ISCHR(st.st_mode));
+	assert_int_equal(statx(m.kvm, "", AT_EMPTY_PATH, STATX_TYPE, &stx), 0);
+	assert_true(S_ISCHR(stx.stx_mode));
+	assert_int_equal(stx.stx_rdev_minor, 232);
+	close(copy);
+	copy = open("/dev/null", O_RDWR);
+	assert_int_equal(fstat(copy, &st), 0);
+	assert_int_equal(st.st_rdev, makedev(1, 3));
+	close(copy);
+	assert_int_equal(fstat(copy, &st), -1);
+	assert_int_equal(errno, EBADF);
+	machine_destroy(&m);
+}
+
 static void it_looks_like_a_device(void **state)
 {
 	struct statx stx;
 	struct stat st;
+
+	assert_int_equal(access("/dev/kvm", X_OK), -1);
+	assert_int_equal(errno, EACCES);
+	assert_int_equal(access("/dev/kvn", F_OK), -1);
+	assert_int_equal(errno, ENOENT);
+	assert_int_equal(euidaccess("/dev/kvm", R_OK | W_OK), 0);
 
 	assert_int_equal(access("/dev/kvm", R_OK | W_OK), 0);
 	assert_int_equal(faccessat(AT_FDCWD, "/dev/kvm", F_OK, 0), 0);
@@ -370,6 +520,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_spelling_opens_it),
 		cmocka_unit_test(it_looks_like_a_device),
+		cmocka_unit_test(through_links),
+		cmocka_unit_test(flags_mean_what_they_mean_on_a_device),
+		cmocka_unit_test(by_number),
+		cmocka_unit_test(open_files_look_like_kvm_s),
 		cmocka_unit_test(duplicates_are_the_same_object),
 		cmocka_unit_test(other_files_are_not_kvm),
 		cmocka_unit_test(forked_child_gets_eio),

@@ -342,6 +342,68 @@ static void handlers_stop_kvm_run(void **state)
 	assert_int_equal(client_calls, n + 1);
 }
 
+static siginfo_t kept_info;
+static u64 kept_mask;
+static jmp_buf jump;
+
+static void info_handler(int sig, siginfo_t *info, void *context)
+{
+	const ucontext_t *uc = context;
+	sigset_t now;
+
+	client_calls++;
+	kept_info = *info;
+	memcpy(&kept_mask, &uc->uc_sigmask, sizeof(kept_mask));
+	pthread_sigmask(SIG_SETMASK, NULL, &now);
+	assert_true(sigismember(&now, sig));
+	assert_true(sigismember(&now, SIGHUP));
+}
+
+static void jumping_handler(int sig)
+{
+	siglongjmp(jump, 1);
+}
+
+/* Within a call of ours the client's handler waits for its end, with all that the kernel gave it. */
+static void handlers_wait_for_the_end_of_a_call(void **state)
+{
+	struct sigaction act = { .sa_sigaction = info_handler, .sa_flags = SA_SIGINFO };
+	union sigval value = { .sival_int = 4321 };
+	sigset_t now;
+
+	sigaddset(&act.sa_mask, SIGHUP);
+	sigaction(SIGUSR1, &act, NULL);
+	host_signal_adopt();
+	client_calls = stops = 0;
+	host_call_begin();
+	host_run_begin(on_stop, &stops);
+	sigqueue(getpid(), SIGUSR1, value);
+	sigqueue(getpid(), SIGUSR1, value);
+	assert_int_equal(stops, 1);
+	host_run_end();
+	assert_int_equal(client_calls, 0);
+	host_call_end();
+	/* the second one was pending */
+	assert_int_equal(client_calls, 2);
+	assert_int_equal(stops, 1);
+	assert_int_equal(kept_info.si_value.sival_int, 4321);
+	assert_int_equal(kept_info.si_code, SI_QUEUE);
+	assert_false(kept_mask & (SIGNAL_BIT(SIGUSR1) | SIGNAL_BIT(SIGHUP)));
+	pthread_sigmask(SIG_SETMASK, NULL, &now);
+	assert_false(sigismember(&now, SIGUSR1));
+	assert_false(sigismember(&now, SIGHUP));
+
+	assert_int_equal(install(SIGUSR1, jumping_handler, 0, NULL), 0);
+	if (!sigsetjmp(jump, 1)) {
+		host_call_begin();
+		raise(SIGUSR1);
+		host_call_end();
+		fail();
+	}
+	pthread_sigmask(SIG_SETMASK, NULL, &now);
+	assert_false(sigismember(&now, SIGUSR1));
+}
+
 static void one_shot_handlers(void **state)
 {
 	struct ksigaction old;
@@ -387,7 +449,7 @@ static void signal_open_only_inside_stays_pending(void **state)
 	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 }
 
-/* A vCPU thread that blocks everything can still take faults once it has been in KVM_RUN. */
+/* A thread that blocks everything can still take faults once it has called us. */
 static void *blocked_thread(void *arg)
 {
 	sigset_t all;
@@ -395,8 +457,8 @@ static void *blocked_thread(void *arg)
 
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, NULL);
-	host_run_begin(on_stop, &stops);
-	host_run_end();
+	host_call_begin();
+	host_call_end();
 	return (void *)(uintptr_t)(host_mem_read((u64)three_pages + 2 * PAGE, &v, 8) != -EFAULT);
 }
 
@@ -467,6 +529,7 @@ int main(void)
 		cmocka_unit_test(other_faults_reach_the_client),
 		cmocka_unit_test(default_action_still_kills),
 		cmocka_unit_test(handlers_stop_kvm_run),
+		cmocka_unit_test(handlers_wait_for_the_end_of_a_call),
 		cmocka_unit_test(one_shot_handlers),
 		cmocka_unit_test(signal_open_only_inside_stays_pending),
 		cmocka_unit_test(faults_on_threads_that_block_signals),
