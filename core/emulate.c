@@ -337,7 +337,7 @@ static int emulate(struct vcpu *v, bool decoded, bool resumed)
 	else
 		res = decoded ? emul_exec(e) : emul_step(e);
 	p->io.collecting = false;
-	p->stat_insn_emulation++;
+	p->stat->insn_emulation++;
 	switch (res) {
 	case EMUL_DONE:
 	case EMUL_AGAIN:

@@ -64,6 +64,18 @@ void glue_shared_free(struct glue_shared *s);
 int glue_fd_new(enum glue_kind kind, void *obj, struct glue_shared *shared, const char *name);
 
 /*
+ * Zeroed memory for the counters of a VM or a vCPU (kind: its statistics), where the glue may show
+ * them to others at any time: rows name n of its u64s. size: at most 1024 bytes. NULL: no memory.
+ */
+struct glue_counter {
+	const char *name;	/* constant */
+	u32 index;
+};
+void *glue_counters_alloc(enum glue_kind kind, const char *id, const struct glue_counter *rows, u32 n,
+			  size_t size);
+void glue_counters_free(void *counters);
+
+/*
  * True if the calling process (address space) is the one that created the VM: else its ioctls give
  * -EIO.
  */

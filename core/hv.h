@@ -101,6 +101,8 @@ struct vcpu {
 	u8 *xsave;
 	struct kvm_run *run;		/* first page of the client's mapping */
 	void *vendor_data;
+	/* for the vendor: its counters, zero at first, in the order of vendor_ops.stat_names */
+	u64 *vendor_stats;
 	struct vm_exit exit;
 	struct emul emul;
 	u64 requests;			/* bits, enum vcpu_req; atomic */

@@ -113,7 +113,7 @@ static int deliver_nmi(struct vcpu *v)
 {
 	struct x86_fault f = { .vector = EXC_NMI };
 
-	v->priv->stat_nmi_injections++;
+	v->priv->stat->nmi_injections++;
 	return deliver(v, EVENT_NMI, &f, &v->priv->nmi.injected);
 }
 
@@ -121,7 +121,7 @@ static int deliver_interrupt(struct vcpu *v, u8 vector, bool soft)
 {
 	struct x86_fault f = { .vector = vector, .soft = soft };
 
-	v->priv->stat_irq_injections++;
+	v->priv->stat->irq_injections++;
 	v->priv->interrupt.nr = vector;
 	v->priv->interrupt.soft = soft;
 	return deliver(v, soft ? EVENT_SOFT : EVENT_EXTINT, &f, &v->priv->interrupt.injected);

@@ -121,7 +121,7 @@ static int exit_mmio(struct vcpu *v)
 	if (io->is_write)
 		host_memcpy(run->mmio.data, io->data + io->done, n);
 	io->pending = true;
-	v->priv->stat_mmio_exits++;
+	v->priv->stat->mmio_exits++;
 	return 0;
 }
 
@@ -230,7 +230,7 @@ static int exit_pio(struct vcpu *v)
 	run->io.count = io->count;
 	run->io.data_offset = PIO_DATA_OFFSET;
 	io->pending = true;
-	v->priv->stat_io_exits++;
+	v->priv->stat->io_exits++;
 	return 0;
 }
 

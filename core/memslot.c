@@ -290,7 +290,7 @@ static void memslots_publish(struct vm *vm, unsigned int as, struct memslots *ne
 	/* A vCPU inside enter() is a reader for as long as it stays there, so it is kicked out
 	 * before the wait. */
 	vm_quiesce(vm, REQ_TLB_FLUSH);
-	host_fetch_add(&vm->priv->stat_slot_changes, 1);
+	host_fetch_add(&vm->priv->stat->slot_changes, 1);
 }
 
 /* Copy src to dst without slot id, then put in (if any) where it belongs by gfn. */

@@ -85,6 +85,23 @@ struct dirty_ring {
 	u32 reset_index;		/* the oldest one with the client; slots_lock; atomic */
 };
 
+/*
+ * Counters, in memory that others may look at while they count; names: core/stat.c. A vCPU's are its
+ * thread's alone to change.
+ */
+#define VENDOR_STATS	16
+struct vcpu_stats {
+	u64 exits, io_exits, mmio_exits, halt_exits, irq_injections, nmi_injections, signal_exits,
+		request_irq_exits, insn_emulation, hypercalls, irq_window_exits, halt_wakeup, tlb_flush,
+		userspace_exits;
+	u64 exit[EXIT_NR];		/* by enum vm_exit_reason */
+	u64 vendor[VENDOR_STATS];
+};
+
+struct vm_stats {
+	u64 tlb_shootdowns, slot_changes;	/* atomic */
+};
+
 struct vcpu_priv {
 	/* CPUID as KVM_SET_CPUID2 gave it; runtime bits are filled in at lookup */
 	struct kvm_cpuid_entry2 cpuid[HV_MAX_CPUID];
@@ -153,10 +170,7 @@ struct vcpu_priv {
 	u64 sigmask;
 	struct emul_cache emul_cache;
 	struct dirty_ring dirty_ring;
-	/* counters, core/stat.c */
-	u64 stat_exits, stat_io_exits, stat_mmio_exits, stat_halt_exits, stat_irq_injections,
-		stat_nmi_injections, stat_signal_exits, stat_request_irq_exits, stat_insn_emulation,
-		stat_hypercalls, stat_irq_window_exits, stat_halt_wakeup, stat_tlb_flush;
+	struct vcpu_stats *stat;
 };
 
 #define VM_MAX_IOEVENTFDS	1024
@@ -205,8 +219,7 @@ struct vm_priv {
 	struct kvm_coalesced_mmio_ring *ring;	/* the first vCPU's last page */
 	struct host_spinlock ring_lock;		/* who puts writes into it */
 	struct msr_filter *msr_filter;		/* published; NULL: everything allowed */
-	/* counters, core/stat.c */
-	u64 stat_tlb_shootdowns, stat_slot_changes;	/* atomic */
+	struct vm_stats *stat;
 };
 
 /*
@@ -247,6 +260,13 @@ bool coalesced_write(struct vcpu *vcpu, bool pio, u64 addr, const void *data, un
 bool vm_msr_allowed(struct vm *vm, u32 index, bool write);
 void irqfd_gsi_eoi(struct vm *vm, u32 gsi);
 const struct irq_sink *core_irq_sink(void);
+
+/* ---- stat.c ---- */
+/* Counters of a new VM or vCPU. 0 or -ENOMEM. */
+int vm_stats_create(struct vm *vm);
+void vm_stats_destroy(struct vm *vm);
+int vcpu_stats_create(struct vcpu *vcpu);
+void vcpu_stats_destroy(struct vcpu *vcpu);
 
 /* ---- run.c ---- */
 /* KVM_RUN; vcpu->mutex held. 0 with *vcpu->run filled, or -errno. */

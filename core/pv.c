@@ -441,7 +441,7 @@ int vcpu_hypercall(struct vcpu *v)
 	s64 ret = -(s64)HC_ENOSYS;
 
 	if (!v->priv->hypercall.reply_ready)
-		v->priv->stat_hypercalls++;
+		v->priv->stat->hypercalls++;
 	if (st->cpl) {
 		ret = -(s64)HC_EPERM;
 	} else {

@@ -178,7 +178,7 @@ static int exit_with(struct vcpu *v, u32 reason)
 /* A signal. exit_reason tells it from an I/O exit that is to be answered. */
 static int exit_signal(struct vcpu *v)
 {
-	v->priv->stat_signal_exits++;
+	v->priv->stat->signal_exits++;
 	v->run->exit_reason = KVM_EXIT_INTR;
 	return -EINTR;
 }
@@ -199,7 +199,7 @@ int vcpu_exit_debug(struct vcpu *v, const struct x86_fault *f)
 
 int vcpu_halt(struct vcpu *v)
 {
-	v->priv->stat_halt_exits++;
+	v->priv->stat->halt_exits++;
 	v->st->halted = 0;
 	if (!v->lapic && !(v->vm->priv->exits_off & KVM_X86_DISABLE_EXITS_HLT))
 		return exit_with(v, KVM_EXIT_HLT);
@@ -235,7 +235,7 @@ static int handle_requests(struct vcpu *v)
 	u64 req = host_fetch_and(&v->requests, REQ_LAZY) & ~REQ_LAZY;
 
 	if (req & BIT(REQ_TLB_FLUSH)) {
-		v->priv->stat_tlb_flush++;
+		v->priv->stat->tlb_flush++;
 		gaccess_flush(v);
 		v->vm->vendor->tlb_flush(v, true);
 	}
@@ -263,7 +263,7 @@ static bool wake_up(struct vcpu *v)
 	if (v->mp_state == KVM_MP_STATE_HALTED &&
 	    (vcpu_has_wakeup_event(v) || vcpu_has_request(v, REQ_PV_UNHALT))) {
 		host_fetch_and(&v->requests, ~BIT(REQ_PV_UNHALT));
-		v->priv->stat_halt_wakeup++;
+		v->priv->stat->halt_wakeup++;
 		v->mp_state = KVM_MP_STATE_RUNNABLE;
 	}
 	return v->mp_state == KVM_MP_STATE_RUNNABLE;
@@ -375,7 +375,7 @@ static int on_emulate(struct vcpu *v)
 
 static int on_intr_window(struct vcpu *v)
 {
-	v->priv->stat_irq_window_exits++;
+	v->priv->stat->irq_window_exits++;
 	v->priv->intr_window = false;
 	return 1;
 }
@@ -442,9 +442,10 @@ static int enter_guest(struct vcpu *v)
 		return 0;
 	if (unlikely(ret < 0))
 		return ret;
-	v->priv->stat_exits++;
+	v->priv->stat->exits++;
 	if (unlikely(v->exit.reason >= EXIT_NR))
 		return on_fail(v);
+	v->priv->stat->exit[v->exit.reason]++;
 	return on_exit[v->exit.reason](v);
 }
 
@@ -473,7 +474,7 @@ static int client_irq_exits(struct vcpu *v)
 	}
 	if (unlikely(READ_ONCE(v->run->request_interrupt_window)) && !pic_in_core(v->vm) &&
 	    ready_for_injection(v)) {
-		v->priv->stat_request_irq_exits++;
+		v->priv->stat->request_irq_exits++;
 		return exit_with(v, KVM_EXIT_IRQ_WINDOW_OPEN);
 	}
 	return 1;
@@ -611,6 +612,7 @@ int vcpu_run(struct vcpu *v)
 		vendor->put(v);
 	}
 	pv_steal_leave(v);
+	p->stat->userspace_exits++;
 	/* A stop that came too late to matter: its signal's handler has run, the client knows. */
 	if (unlikely(host_load_relaxed(&v->requests) & BIT(REQ_STOP)))
 		host_fetch_and(&v->requests, ~BIT(REQ_STOP));

@@ -1,40 +1,54 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * stat.c - KVM_GET_STATS_FD: counters of a VM or a vCPU as a self-describing file: header, id,
+ * stat.c - the counters of a VM or a vCPU: their names, and KVM_GET_STATS_FD, a self-describing file: header, id,
  * descriptors, values, in that order and each at an offset that is a multiple of 8. What was never
  * laid out is computed as it is read.
  */
 #include "ioctl.h"
 
 #define NAME_SIZE	48
+#define MAX_ROWS	(ARRAY_SIZE(vcpu_rows) + VENDOR_STATS)
 
 struct stat_row {
-	char name[NAME_SIZE];
-	u32 offset;		/* of a u64 in struct vcpu_priv or vm_priv */
+	const char *name;
+	u32 offset;		/* of a u64 in struct vcpu_stats or vm_stats */
 };
 
-#define VCPU_STAT(name_, field) { name_, offsetof(struct vcpu_priv, field) }
-#define VM_STAT(name_, field) { name_, offsetof(struct vm_priv, field) }
+#define VCPU_STAT(name_, field) { name_, offsetof(struct vcpu_stats, field) }
+#define VM_STAT(name_, field) { name_, offsetof(struct vm_stats, field) }
 
 static const struct stat_row vcpu_rows[] = {
-	VCPU_STAT("exits", stat_exits),
-	VCPU_STAT("io_exits", stat_io_exits),
-	VCPU_STAT("mmio_exits", stat_mmio_exits),
-	VCPU_STAT("halt_exits", stat_halt_exits),
-	VCPU_STAT("halt_wakeup", stat_halt_wakeup),
-	VCPU_STAT("irq_injections", stat_irq_injections),
-	VCPU_STAT("nmi_injections", stat_nmi_injections),
-	VCPU_STAT("irq_window", stat_irq_window_exits),
-	VCPU_STAT("signal_exits", stat_signal_exits),
-	VCPU_STAT("request_irq_exits", stat_request_irq_exits),
-	VCPU_STAT("insn_emulation", stat_insn_emulation),
-	VCPU_STAT("hypercalls", stat_hypercalls),
-	VCPU_STAT("tlb_flush", stat_tlb_flush),
+	VCPU_STAT("exits", exits),
+	VCPU_STAT("io_exits", io_exits),
+	VCPU_STAT("mmio_exits", mmio_exits),
+	VCPU_STAT("halt_exits", halt_exits),
+	VCPU_STAT("halt_wakeup", halt_wakeup),
+	VCPU_STAT("irq_injections", irq_injections),
+	VCPU_STAT("nmi_injections", nmi_injections),
+	VCPU_STAT("irq_window", irq_window_exits),
+	VCPU_STAT("signal_exits", signal_exits),
+	VCPU_STAT("request_irq_exits", request_irq_exits),
+	VCPU_STAT("insn_emulation", insn_emulation),
+	VCPU_STAT("hypercalls", hypercalls),
+	VCPU_STAT("tlb_flush", tlb_flush),
+	VCPU_STAT("userspace_exits", userspace_exits),
+	VCPU_STAT("exit_kicked", exit[EXIT_KICKED]),
+	VCPU_STAT("exit_emulate", exit[EXIT_EMULATE]),
+	VCPU_STAT("exit_io", exit[EXIT_IO]),
+	VCPU_STAT("exit_hlt", exit[EXIT_HLT]),
+	VCPU_STAT("exit_intr_window", exit[EXIT_INTR_WINDOW]),
+	VCPU_STAT("exit_nmi_window", exit[EXIT_NMI_WINDOW]),
+	VCPU_STAT("exit_shutdown", exit[EXIT_SHUTDOWN]),
+	VCPU_STAT("exit_debug", exit[EXIT_DEBUG]),
+	VCPU_STAT("exit_mem_error", exit[EXIT_MEM_ERROR]),
+	VCPU_STAT("exit_fail", exit[EXIT_FAIL]),
 };
+#define FIRST_EXIT	14	/* rows from here on are the reasons, all of them */
+static_assert(ARRAY_SIZE(vcpu_rows) - FIRST_EXIT == EXIT_NR, "each exit reason has a name");
 
 static const struct stat_row vm_rows[] = {
-	VM_STAT("remote_tlb_flush", stat_tlb_shootdowns),
-	VM_STAT("memslot_changes", stat_slot_changes),
+	VM_STAT("remote_tlb_flush", tlb_shootdowns),
+	VM_STAT("memslot_changes", slot_changes),
 };
 
 /* What a descriptor stands for. It holds a reference on the VM. */
@@ -46,12 +60,11 @@ struct stats {
 
 static u32 vendor_rows(const struct stats *s)
 {
-	const struct vendor_ops *v = s->vm->vendor;
+	const char *const *names = s->vcpu ? s->vm->vendor->stat_names : NULL;
 	u32 n = 0;
 
-	if (s->vcpu && v->stat_names && v->stats)
-		while (v->stat_names[n])
-			n++;
+	while (names && n < VENDOR_STATS && names[n])
+		n++;
 	return n;
 }
 
@@ -60,10 +73,25 @@ static u32 own_rows(const struct stats *s)
 	return s->vcpu ? ARRAY_SIZE(vcpu_rows) : ARRAY_SIZE(vm_rows);
 }
 
+static const char *name_of(const struct stats *s, u32 i)
+{
+	if (i < own_rows(s))
+		return s->vcpu ? vcpu_rows[i].name : vm_rows[i].name;
+	return s->vm->vendor->stat_names[i - own_rows(s)];
+}
+
+/* Where counter i is, from the beginning of the VM's or vCPU's. */
+static u32 offset_of(const struct stats *s, u32 i)
+{
+	if (i < own_rows(s))
+		return s->vcpu ? vcpu_rows[i].offset : vm_rows[i].offset;
+	return offsetof(struct vcpu_stats, vendor) + (i - own_rows(s)) * sizeof(u64);
+}
+
 /* The descriptor of counter i, name included. */
 static void fill_desc(const struct stats *s, u32 i, struct kvm_stats_desc *d, char *name)
 {
-	const char *from;
+	const char *from = name_of(s, i);
 	u32 n;
 
 	host_memset(d, 0, sizeof(*d));
@@ -71,22 +99,15 @@ static void fill_desc(const struct stats *s, u32 i, struct kvm_stats_desc *d, ch
 	d->flags = KVM_STATS_TYPE_CUMULATIVE | KVM_STATS_UNIT_NONE | KVM_STATS_BASE_POW10;
 	d->size = 1;
 	d->offset = i * sizeof(u64);
-	if (i < own_rows(s))
-		from = s->vcpu ? vcpu_rows[i].name : vm_rows[i].name;
-	else
-		from = s->vm->vendor->stat_names[i - own_rows(s)];
 	for (n = 0; n < NAME_SIZE - 1 && from[n]; n++)
 		name[n] = from[n];
 }
 
 static u64 value(const struct stats *s, u32 i)
 {
-	const u8 *base = s->vcpu ? (const u8 *)s->vcpu->priv : (const u8 *)s->vm->priv;
+	const u8 *base = s->vcpu ? (const u8 *)s->vcpu->priv->stat : (const u8 *)s->vm->priv->stat;
 
-	if (i >= own_rows(s))
-		return host_load_relaxed(&s->vm->vendor->stats(s->vcpu)[i - own_rows(s)]);
-	return host_load_relaxed(
-		(const u64 *)(base + (s->vcpu ? vcpu_rows[i].offset : vm_rows[i].offset)));
+	return host_load_relaxed((const u64 *)(base + offset_of(s, i)));
 }
 
 /* The window of the file that a read asks for. */
@@ -173,19 +194,67 @@ static char *put_number(char *p, u32 v)
 	return p;
 }
 
+/* "kvm-0", or of a vCPU "kvm-0/vcpu-1". */
+static void set_id(struct stats *s)
+{
+	char *p = put_number(put_text(s->id, "kvm-"), s->vm->priv->serial);
+
+	if (s->vcpu)
+		put_number(put_text(p, "/vcpu-"), s->vcpu->id);
+}
+
+static void *create(struct stats *s, size_t size)
+{
+	struct glue_counter rows[MAX_ROWS];
+	u32 n = own_rows(s) + vendor_rows(s), i;
+
+	set_id(s);
+	for (i = 0; i < n; i++) {
+		rows[i].name = name_of(s, i);
+		rows[i].index = offset_of(s, i) / sizeof(u64);
+	}
+	return glue_counters_alloc(s->vcpu ? GLUE_VCPU_STATS : GLUE_VM_STATS, s->id, rows, n, size);
+}
+
+int vm_stats_create(struct vm *vm)
+{
+	struct stats s = { .vm = vm };
+
+	vm->priv->stat = create(&s, sizeof(struct vm_stats));
+	return vm->priv->stat ? 0 : -ENOMEM;
+}
+
+void vm_stats_destroy(struct vm *vm)
+{
+	glue_counters_free(vm->priv->stat);
+}
+
+int vcpu_stats_create(struct vcpu *vcpu)
+{
+	struct stats s = { .vm = vcpu->vm, .vcpu = vcpu };
+
+	vcpu->priv->stat = create(&s, sizeof(struct vcpu_stats));
+	if (!vcpu->priv->stat)
+		return -ENOMEM;
+	vcpu->vendor_stats = vcpu->priv->stat->vendor;
+	return 0;
+}
+
+void vcpu_stats_destroy(struct vcpu *vcpu)
+{
+	glue_counters_free(vcpu->priv->stat);
+}
+
 static long stats_fd(struct vm *vm, struct vcpu *vcpu)
 {
 	struct stats *s = host_zalloc(sizeof(*s));
-	char *p;
 	long ret;
 
 	if (!s)
 		return -ENOMEM;
 	s->vm = vm;
 	s->vcpu = vcpu;
-	p = put_number(put_text(s->id, "kvm-"), vm->priv->serial);
-	if (vcpu)
-		put_number(put_text(p, "/vcpu-"), vcpu->id);
+	set_id(s);
 	core_vm_get(vm);
 	ret = glue_fd_new(vcpu ? GLUE_VCPU_STATS : GLUE_VM_STATS, s, NULL,
 			  vcpu ? "kvm-vcpu-stats" : "kvm-vm-stats");

@@ -79,7 +79,7 @@ void vm_quiesce(struct vm *vm, enum vcpu_req r)
 	struct quiesce q = { .vm = vm, .r = r };
 
 	if (r == REQ_TLB_FLUSH)
-		host_fetch_add(&vm->priv->stat_tlb_shootdowns, 1);
+		host_fetch_add(&vm->priv->stat->tlb_shootdowns, 1);
 	host_synchronize_kick(vm->rdomain, quiesce_kick, &q);
 	wait_all(vm, r);
 }
@@ -104,6 +104,7 @@ void vcpu_destroy(struct vcpu *vcpu)
 	vcpu->vm->vendor->vcpu_destroy(vcpu);
 	host_pages_free(vcpu->xsave, XSAVE_PAGES);
 	glue_shared_free(&a->shared);
+	vcpu_stats_destroy(vcpu);
 	host_pages_free(a, pages);
 }
 
@@ -154,10 +155,13 @@ int vcpu_create(struct vm *vm, u32 id, struct vcpu **out)
 	vcpu->id = id;
 	host_mutex_init(&vcpu->mutex);
 	host_waitq_init(&vcpu->waitq);
+	ret = vcpu_stats_create(vcpu);
+	if (ret)
+		goto err_alloc;
 	ret = -ENOMEM;
 	vcpu->xsave = host_pages_alloc(XSAVE_PAGES);
 	if (!vcpu->xsave)
-		goto err_alloc;
+		goto err_stats;
 	ret = glue_shared_alloc(&a->shared, HV_VCPU_MMAP_PAGES, dirty_ring_pages(vm), first);
 	if (ret)
 		goto err_xsave;
@@ -184,6 +188,8 @@ err_shared:
 	glue_shared_free(&a->shared);
 err_xsave:
 	host_pages_free(vcpu->xsave, XSAVE_PAGES);
+err_stats:
+	vcpu_stats_destroy(vcpu);
 err_alloc:
 	host_pages_free(a, pages);
 	return ret;

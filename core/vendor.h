@@ -141,10 +141,9 @@ struct vendor_ops {
 	 * the host has. */
 	void (*cpuid_limit)(u32 leaf, u32 subleaf, u32 *eax, u32 *ebx, u32 *ecx, u32 *edx);
 
-	/* Live counters for KVM_GET_STATS_FD and `anykvm stat`, by name; NULL-terminated. May be
-	 * NULL. */
+	/* Names of the live counters that the vendor keeps at vcpu->vendor_stats, for
+	 * KVM_GET_STATS_FD and `anykvm stat`; NULL-terminated, at most 16. May be NULL. */
 	const char *const *stat_names;
-	const u64 *(*stats)(struct vcpu *vcpu);
 };
 
 extern const struct vendor_ops vendor_soft;

@@ -116,11 +116,15 @@ int vm_create(struct vm **out)
 	vm->priv->refs = 1;
 	vm->priv->owner = glue_owner_token();
 	vm->priv->serial = host_fetch_add(&hw.serial, 1);
+	ret = vm_stats_create(vm);
+	if (ret)
+		goto err_priv;
+	ret = -ENOMEM;
 	host_mutex_init(&vm->lock);
 	host_mutex_init(&vm->slots_lock);
 	vm->rdomain = host_rdomain_create(HV_MAX_VCPUS + 1);
 	if (!vm->rdomain)
-		goto err_priv;
+		goto err_stats;
 	ret = memslots_init(vm);
 	if (ret)
 		goto err_rdomain;
@@ -146,6 +150,8 @@ err_slots:
 	memslots_destroy(vm);
 err_rdomain:
 	host_rdomain_destroy(vm->rdomain);
+err_stats:
+	vm_stats_destroy(vm);
 err_priv:
 	host_free(vm->priv);
 err_vm:
@@ -174,6 +180,7 @@ static void vm_destroy(struct vm *vm)
 	hardware_disable_all(vm->vendor);
 	memslots_destroy(vm);
 	host_rdomain_destroy(vm->rdomain);
+	vm_stats_destroy(vm);
 	host_free(vm->priv);
 	host_free(vm);
 }

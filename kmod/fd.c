@@ -36,6 +36,17 @@ void glue_shared_free(struct glue_shared *s)
 	s->addr = NULL;
 }
 
+void *glue_counters_alloc(enum glue_kind kind, const char *id, const struct glue_counter *rows, u32 n,
+			  size_t size)
+{
+	return kzalloc(size, GFP_KERNEL_ACCOUNT);
+}
+
+void glue_counters_free(void *counters)
+{
+	kfree(counters);
+}
+
 u64 glue_owner_token(void)
 {
 	return (u64)current->mm;

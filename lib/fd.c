@@ -348,6 +348,7 @@ static void after_fork(void)
 	host_memset(fds.bucket, 0, sizeof(fds.bucket));
 	fds.pool = NULL;
 	fd_shared_after_fork();
+	counters_after_fork();
 }
 
 int fd_process_begin(void)

@@ -82,5 +82,7 @@ void fd_shared_after_fork(void);
 void fd_close_raw(int fd);
 /** Write present figures into a statistics descriptor's file, for a read() to come. */
 void fd_stats_refresh(int fd);
+/** In a forked child, before it creates anything: the counters that others see are its parent's. */
+void counters_after_fork(void);
 
 #endif

@@ -14,4 +14,7 @@ bool host_has_virtualization(void);
 /** `anykvm exec -- PROGRAM ARGUMENTS`: returns only if the program cannot be started. */
 int exec_main(int argc, char **argv);
 
+/** `anykvm stat [PID]`: live counters of a process with VMs. */
+int stat_main(int argc, char **argv);
+
 #endif

@@ -19,6 +19,7 @@ static void help(FILE *out)
 	      "\n"
 	      "  anykvm run -kernel FILE [options]   boot Linux in a virtual machine (anykvm run --help)\n"
 	      "  anykvm exec -- PROGRAM [arguments]  run a program that uses /dev/kvm on AnyKVM instead\n"
+	      "  anykvm stat [PID]                   live counters of the VMs of a process (anykvm stat --help)\n"
 	      "  anykvm info                         what this host offers, and what AnyKVM uses of it\n"
 	      "  anykvm --version\n"
 	      "  anykvm --help\n",
@@ -64,6 +65,8 @@ int main(int argc, char **argv)
 		return run_main(argc - 2, argv + 2);
 	if (!strcmp(command, "exec"))
 		return exec_main(argc - 2, argv + 2);
+	if (!strcmp(command, "stat"))
+		return stat_main(argc - 2, argv + 2);
 	if (!strcmp(command, "info") && argc == 2)
 		return info_main();
 	if (!strcmp(command, "info") && !is_help(argv[2]))

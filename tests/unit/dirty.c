@@ -88,11 +88,11 @@ static void test_fetch_clears(void **state)
 	touch(64);
 	/* a write over a page border marks both */
 	assert_int_equal(gmem_write(t_vm_obj(vm_fd), 0x100000 + 101 * PAGE - 4, log_, 8), 0);
-	flushes = t_vm_obj(vm_fd)->priv->stat_tlb_shootdowns;
+	flushes = t_vm_obj(vm_fd)->priv->stat->tlb_shootdowns;
 	WANT(0, 63, 64, 100, 101, 199);
-	assert_int_equal(t_vm_obj(vm_fd)->priv->stat_tlb_shootdowns, flushes + 1);
+	assert_int_equal(t_vm_obj(vm_fd)->priv->stat->tlb_shootdowns, flushes + 1);
 	WANT(-1);	/* nothing to flush for */
-	assert_int_equal(t_vm_obj(vm_fd)->priv->stat_tlb_shootdowns, flushes + 1);
+	assert_int_equal(t_vm_obj(vm_fd)->priv->stat->tlb_shootdowns, flushes + 1);
 	touch(5);
 	WANT(5);
 }

@@ -248,7 +248,7 @@ void soft_flush_all(struct soft_vcpu *sv)
 	}
 	sv->fetch_epoch++;
 	sv->mode_dirty = true;
-	sv->stat_flush++;
+	sv->stat->flush++;
 }
 
 /* true: code may have been fetched from the page */
@@ -376,7 +376,7 @@ static u32 fill(struct soft_vcpu *sv, u64 va, u32 len, bool write, bool stack, u
 		*host = tlb->host[i] + (va & ~HV_PAGE_MASK);
 		goto stack_entry;
 	}
-	sv->stat_tlb_fill++;
+	sv->stat->tlb_fill++;
 	/* core does this one and leaves the guest */
 	if (unlikely(dirty_ring_full(sv->vcpu)))
 		return SX_EMULATE;

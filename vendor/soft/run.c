@@ -254,7 +254,7 @@ enter:
 		case SX_LINK:
 			break;
 		case SX_JUMP:
-			sv->stat_jump_miss++;
+			sv->stat->jump_miss++;
 			missed = true;
 			break;
 		case SX_KICK:
@@ -263,7 +263,7 @@ enter:
 				soft_vec_load(sv);
 			break;
 		case SX_SYSTEM: case SX_STRING:
-			sv->stat_system++;
+			sv->stat->system++;
 			switch (x == SX_SYSTEM ? soft_system(sv, sv->exit_arg) : soft_string(sv, sv->exit_arg)) {
 			case SOFT_NEXT:
 				break;

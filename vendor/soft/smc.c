@@ -193,7 +193,7 @@ void soft_gmem_written(struct vm *vm, gpa_t gpa, unsigned int len)
 				self = soft_self(vm);
 			if (self && (code & BIT_ULL(self->vcpu->index))) {
 				soft_drop_page_code(self, gpa >> HV_PAGE_SHIFT, lines_of(gpa, n));
-				self->stat_smc++;
+				self->stat->smc++;
 				code &= ~BIT_ULL(self->vcpu->index);
 			}
 			for (u64 m = code; m; m &= m - 1)

@@ -118,6 +118,7 @@ static int soft_vcpu_create(struct vcpu *vcpu)
 		return -ENOMEM;
 	sv = (struct soft_vcpu *)(mem + SOFT_STACK_PAGES * HV_PAGE_SIZE);
 	sv->vcpu = vcpu;
+	sv->stat = (struct soft_stats *)vcpu->vendor_stats;
 	vcpu->vendor_data = sv;
 	vcpu->st = &sv->st;
 	host_spin_init(&sv->revoke_lock);
@@ -231,7 +232,7 @@ static void flush_pcid(struct soft_vcpu *sv, u64 pcid)
 	for (u32 i = 0; i < NR_SPACES; i++)
 		if (sv->spaces[i]->valid && (sv->spaces[i]->cr3 & CR3_PCID_MASK) == pcid)
 			soft_flush_local(sv->spaces[i]);
-	sv->stat_flush++;
+	sv->stat->flush++;
 }
 
 static void soft_tlb_flush(struct vcpu *vcpu, bool all)
@@ -252,7 +253,7 @@ static void soft_tlb_flush(struct vcpu *vcpu, bool all)
 	for (u32 i = 0; i < NR_SPACES; i++)
 		if (sv->spaces[i]->valid && !((sv->spaces[i]->cr3 ^ sv->st.cr3) & ~CR3_PCID_MASK))
 			soft_flush_local(sv->spaces[i]);
-	sv->stat_flush++;
+	sv->stat->flush++;
 }
 
 static void soft_tlb_flush_page(struct vcpu *vcpu, gva_t gva)
@@ -290,11 +291,6 @@ static const char *const stat_names[] = {
 	"tlb_fills", "blocks_translated", "jump_misses", "system_instructions", "code_writes", "tlb_flushes", NULL,
 };
 
-static const u64 *soft_stats(struct vcpu *vcpu)
-{
-	return &soft_of(vcpu)->stat_tlb_fill;
-}
-
 const struct vendor_ops vendor_soft = {
 	.name = "soft",
 	.probe = soft_probe,
@@ -316,5 +312,4 @@ const struct vendor_ops vendor_soft = {
 	.gmem_written = soft_gmem_written,
 	.vector = soft_vector,
 	.stat_names = stat_names,
-	.stats = soft_stats,
 };

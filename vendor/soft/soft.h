@@ -226,6 +226,11 @@ enum recheck {
 #define SOFT_STACK_PAGES 64
 #define REVOKE_SLOTS	16
 
+/* vcpu->vendor_stats; the names are in soft.c. */
+struct soft_stats {
+	u64 tlb_fill, blocks, jump_miss, system, smc, flush;
+};
+
 struct soft_vcpu {
 	/*
 	 * What translated code uses most stands below rsp, where an 8-bit displacement reaches it and signal handlers,
@@ -308,7 +313,7 @@ struct soft_vcpu {
 	u32 recheck;			/* enum recheck; atomic */
 	u32 recheck_at;			/* index in cpage_pool of the next page */
 	u8 *recheck_copy;		/* a page */
-	u64 stat_tlb_fill, stat_blocks, stat_jump_miss, stat_system, stat_smc, stat_flush;
+	struct soft_stats *stat;
 };
 
 #define SOFT_RSP	128	/* where in it rsp points */

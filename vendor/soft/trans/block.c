@@ -427,6 +427,6 @@ struct block *soft_translate(struct soft_vcpu *sv, struct cpage *p, u64 va, u16 
 	b->nr_links = t->nr_links;
 	sv->nr_links += t->nr_links;
 	cb->used = (t->e.p - cb->rw + 15) & ~15UL;
-	sv->stat_blocks++;
+	sv->stat->blocks++;
 	return b;
 }
