@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 #include "../host/user/sys.h"
 #include "fd.h"
@@ -295,4 +296,67 @@ SHIM int statx(int dirfd, const char *path, int flags, unsigned int mask, struct
 	/* without its inode number a file of ours cannot be told */
 	return STATAT_RESULT(NEXT(statx)(dirfd, path, flags, mask | STATX_INO, st), dirfd, path,
 			     flags, st, st->stx_ino);
+}
+
+/* ---- owner, mode, attributes ---- */
+
+/*
+ * libvirt gives each QEMU a /dev of its own, with devices like those it finds, and sets their owner
+ * and mode. Where there is no file nothing needs to be set; there are no attributes either.
+ */
+static int set_result(int ret, int dirfd, const char *path)
+{
+	return ret && errno == ENOENT && shim_path_is_kvm(dirfd, path) ? 0 : ret;
+}
+
+static ssize_t attribute_result(ssize_t ret, const char *path)
+{
+	if (ret < 0 && errno == ENOENT && shim_path_is_kvm(AT_FDCWD, path))
+		errno = ENOTSUP;
+	return ret;
+}
+
+SHIM int chown(const char *path, uid_t uid, gid_t gid)
+{
+	return set_result(NEXT(chown)(path, uid, gid), AT_FDCWD, path);
+}
+
+SHIM int lchown(const char *path, uid_t uid, gid_t gid)
+{
+	return set_result(NEXT(lchown)(path, uid, gid), AT_FDCWD, path);
+}
+
+SHIM int fchownat(int dirfd, const char *path, uid_t uid, gid_t gid, int flags)
+{
+	return set_result(NEXT(fchownat)(dirfd, path, uid, gid, flags), dirfd, path);
+}
+
+SHIM int chmod(const char *path, mode_t mode)
+{
+	return set_result(NEXT(chmod)(path, mode), AT_FDCWD, path);
+}
+
+SHIM int fchmodat(int dirfd, const char *path, mode_t mode, int flags)
+{
+	return set_result(NEXT(fchmodat)(dirfd, path, mode, flags), dirfd, path);
+}
+
+SHIM ssize_t getxattr(const char *path, const char *name, void *value, size_t size)
+{
+	return attribute_result(NEXT(getxattr)(path, name, value, size), path);
+}
+
+SHIM ssize_t lgetxattr(const char *path, const char *name, void *value, size_t size)
+{
+	return attribute_result(NEXT(lgetxattr)(path, name, value, size), path);
+}
+
+SHIM int setxattr(const char *path, const char *name, const void *value, size_t size, int flags)
+{
+	return (int)attribute_result(NEXT(setxattr)(path, name, value, size, flags), path);
+}
+
+SHIM int lsetxattr(const char *path, const char *name, const void *value, size_t size, int flags)
+{
+	return (int)attribute_result(NEXT(lsetxattr)(path, name, value, size, flags), path);
 }
