@@ -10,16 +10,22 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/kvm.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include <anykvm/anykvm_fd.h>
+
 #include "commands.h"
 #include "error.h"
+#include "kvmapi.h"
 
 #define PRELOAD_NAME		"libanykvm-preload.so"
 #define EXIT_NOT_EXECUTABLE	126	/* as a shell has it */
@@ -102,8 +108,8 @@ static bool privileged(int fd, const struct stat *st)
 	return getuid() && fgetxattr(fd, "security.capability", NULL, 0) > 0;
 }
 
-/* Has the ELF file at @fd a dynamic linker? 1, 0, or -1: a damaged file. */
-static int has_interpreter(int fd, const Elf64_Ehdr *eh)
+/* The dynamic linker of the ELF file at @fd, into @path. 1; 0: none; -1: a damaged file. */
+static int dynamic_linker(int fd, const Elf64_Ehdr *eh, char path[PATH_MAX])
 {
 	Elf64_Phdr ph;
 	unsigned int i;
@@ -113,10 +119,38 @@ static int has_interpreter(int fd, const Elf64_Ehdr *eh)
 	for (i = 0; i < eh->e_phnum; i++) {
 		if (pread(fd, &ph, sizeof(ph), eh->e_phoff + i * sizeof(ph)) != sizeof(ph))
 			return -1;
-		if (ph.p_type == PT_INTERP)
-			return 1;
+		if (ph.p_type != PT_INTERP)
+			continue;
+		if (ph.p_filesz < 2 || ph.p_filesz > PATH_MAX ||
+		    pread(fd, path, ph.p_filesz, ph.p_offset) != (ssize_t)ph.p_filesz ||
+		    path[ph.p_filesz - 1])
+			return -1;
+		return 1;
 	}
 	return 0;
+}
+
+/* Can the 64-bit ELF file at @fd be preloaded into? 0, or the exit status with *err set. */
+static int check_linking(const char *path, int fd, const Elf64_Ehdr *eh, struct vmm_err *err)
+{
+	char linker[PATH_MAX];
+	int ret = dynamic_linker(fd, eh, linker);
+
+	if (ret < 0) {
+		err_set(err, "exec: '%s' is damaged: its program headers lead nowhere", path);
+	} else if (!ret) {
+		err_set(err, "exec: '%s' is statically linked, so nothing can be preloaded; "
+			"use a dynamically linked build of it", path);
+	} else if (access(linker, X_OK)) {
+		err_set(err, "exec: '%s' needs the dynamic linker '%s', which is not here", path, linker);
+		return EXIT_NOT_FOUND;
+	} else if (strstr(linker, "musl")) {
+		err_set(err, "exec: '%s' is linked against musl, and a library of glibc's cannot be preloaded "
+			"into it; use a build for glibc", path);
+	} else {
+		return 0;
+	}
+	return EXIT_NOT_EXECUTABLE;
 }
 
 /* The interpreter a script names in its first line, into @path; 0 if there is none. */
@@ -168,14 +202,85 @@ static int check_program(const char *path, unsigned int depth, struct vmm_err *e
 		if (head.eh.e_ident[EI_CLASS] != ELFCLASS64 || head.eh.e_machine != EM_X86_64) {
 			err_set(err, "exec: '%s' is not a 64-bit x86 program; AnyKVM is for those", path);
 			status = EXIT_NOT_EXECUTABLE;
-		} else if (has_interpreter(fd, &head.eh) <= 0) {
-			err_set(err, "exec: '%s' is statically linked, so nothing can be preloaded; "
-				"use a dynamically linked build of it", path);
-			status = EXIT_NOT_EXECUTABLE;
+		} else {
+			status = check_linking(path, fd, &head.eh, err);
 		}
 	}
 	close(fd);
 	return status;
+}
+
+/* A VM and a vCPU, as the program will want them. 0, or -1 with *err set. */
+static int try_vm(struct vmm_err *err)
+{
+	const struct kvm_calls *calls = &kvm_calls_anykvm;
+	const char *why = NULL;
+	int kvm, vm, vcpu;
+
+	if (!strcmp(anykvm_vendor(&why), "none"))
+		return err_set(err, "exec: AnyKVM cannot run on this machine: %s", why);
+	kvm = calls->open(NULL);
+	if (kvm < 0)
+		return err_set(err, "exec: no memfd can be made here: %s", strerror(-kvm));
+	vm = calls->ioctl(kvm, KVM_CREATE_VM, 0);
+	if (vm < 0)
+		return err_set(err, "exec: no VM can be created here: %s", strerror(-vm));
+	vcpu = calls->ioctl(vm, KVM_CREATE_VCPU, 0);
+	if (vcpu < 0)
+		return err_set(err, "exec: no vCPU can be created here: %s", strerror(-vcpu));
+	return 0;
+}
+
+/*
+ * Would the program get a VM? Limits, filters of system calls or the processor may be against it. Tried
+ * in a child, so that nothing of it is there when the program starts. 0, or -1 with *err set.
+ */
+static int check_vm(struct vmm_err *err)
+{
+	int status = 0, fds[2];
+	struct vmm_err theirs = { "" };
+	ssize_t n;
+	pid_t pid;
+
+	if (pipe(fds))
+		return err_set(err, "exec: no pipe can be made here: %s", strerror(errno));
+	pid = fork();
+	if (!pid) {
+		status = try_vm(&theirs) ? 1 : 0;
+		if (status && write(fds[1], theirs.text, strlen(theirs.text)) < 0)
+			status = 2;
+		_exit(status);
+	}
+	close(fds[1]);
+	n = pid < 0 ? 0 : read(fds[0], theirs.text, sizeof(theirs.text) - 1);
+	close(fds[0]);
+	if (pid < 0)
+		return err_set(err, "exec: no process can be started here: %s", strerror(errno));
+	waitpid(pid, &status, 0);
+	if (n > 0)
+		return err_set(err, "%.*s", (int)n, theirs.text);
+	if (WIFSIGNALED(status))
+		return err_set(err, "exec: no VM can be created here: signal %d (%s)%s", WTERMSIG(status),
+			       strsignal(WTERMSIG(status)),
+			       WTERMSIG(status) == SIGSYS ? ", from a filter of system calls" : "");
+	return status ? err_set(err, "exec: no VM can be created here") : 0;
+}
+
+static void help(void)
+{
+	puts("Usage: anykvm exec [--] PROGRAM [arguments]\n"
+	     "\n"
+	     "Run a program with AnyKVM behind /dev/kvm, whether that exists or not. The program is not\n"
+	     "changed: a library is preloaded into it, and into the programs that it starts. For example:\n"
+	     "\n"
+	     "  anykvm exec -- qemu-system-x86_64 -accel kvm -M q35 -m 1G disk.img\n"
+	     "  anykvm exec -- libvirtd\n"
+	     "\n"
+	     "A program that is statically linked, 32-bit, for another C library than glibc, or setuid cannot\n"
+	     "be preloaded into, and is not started.\n"
+	     "\n"
+	     "Exit status: the program's; 127 if it is not found, 126 if it cannot be run with AnyKVM, 2 if the\n"
+	     "options are wrong.");
 }
 
 int exec_main(int argc, char **argv)
@@ -185,11 +290,8 @@ int exec_main(int argc, char **argv)
 	struct vmm_err err;
 	int status;
 
-	if (argc && !strcmp(argv[0], "--help")) {
-		puts("Usage: anykvm exec -- PROGRAM [arguments]\n\nRun a program with AnyKVM "
-		     "behind /dev/kvm.\n"
-		     "Exit status: the program's; 127 if it is not found, 126 if it cannot be run "
-		     "with AnyKVM.");
+	if (argc && (!strcmp(argv[0], "--help") || !strcmp(argv[0], "-h"))) {
+		help();
 		return 0;
 	}
 	if (argc && !strcmp(argv[0], "--")) {
@@ -212,14 +314,14 @@ int exec_main(int argc, char **argv)
 	status = check_program(program, 0, &err);
 	if (status)
 		return refuse(&err, status);
-	if (find_preload(preload, &err))
+	if (find_preload(preload, &err) || check_vm(&err))
 		return refuse(&err, EXIT_NOT_EXECUTABLE);
 	if (asprintf(&value, "%s%s%s", preload, before && *before ? ":" : "", before ?: "") < 0 ||
 	    setenv("LD_PRELOAD", value, 1)) {
 		err_set(&err, "exec: out of memory");
 		return refuse(&err, EXIT_NOT_EXECUTABLE);
 	}
-	execv(program, argv);
+	execvp(program, argv);	/* a file without a first line that says whose it is: the shell's */
 	err_set(&err, "exec: '%s': %s", program, strerror(errno));
 	return refuse(&err, EXIT_NOT_EXECUTABLE);
 }
