@@ -491,6 +491,13 @@ static void pointers(void)
 	xsave(&a, all);
 	report("pointers", "xsave_ip", own(at(a.b + 8, 8)), 1);
 	report("pointers", "xsave_data", own(at(a.b + 16, 8)), 1);
+	if (cpu_has(0xd, 1, 0, 3)) {
+		USE_X87;
+		memset(&a, 0, sizeof(a));
+		__asm__ volatile("xsaves64 (%0)" :: "r"(&a), "a"(all), "d"(0) : "memory");
+		report("pointers", "xsaves_ip", own(at(a.b + 8, 8)), 1);
+		report("pointers", "xsaves_data", own(at(a.b + 16, 8)), 1);
+	}
 	/* one that faults: unmasked overflow, seen by the next one that waits */
 	__asm__ volatile("fninit; fldcw %0; fldl %1; fdivl %2" :: "m"(*(u16 *)"\x7b\x03"), "m"(value), "m"(*(double *)"\0\0\0\0\0\0\0\0"));
 	__asm__ volatile("fnstenv %0" : "=m"(env));

@@ -405,7 +405,7 @@ int soft_vector(struct vcpu *vcpu, struct emul *e, gva_t gva)
 		in = &plain;
 	}
 	switch (in->op) {
-	case OP_FNSTENV: case OP_FNSAVE: case OP_FXSAVE: case OP_XSAVE: case OP_XSAVEC:
+	case OP_FNSTENV: case OP_FNSAVE: case OP_FXSAVE: case OP_XSAVE: case OP_XSAVEC: case OP_XSAVES:
 		hide_pointers(sv);
 	}
 	build_stub(sv, in);
