@@ -67,6 +67,12 @@ test-boot-long: kernel initramfs all
 test-selftests-long: all
 	@tests/run --build $(BUILD) --cache $(CACHE) --long selftests
 
+# hours: stress-ng for five minutes, a whole pass of memtest86+ over 256 MiB, 100 boots of the Debian disk
+test-guests-long: all guest-images
+	tests/qemu/debian --stress 300
+	tests/qemu/memtest --pass
+	tests/long/debian_boots --repeat 100
+
 # A test program is one file in tests/SUITE/; helpers for all of them are in tests/lib and tests/SUITE/lib.
 TESTLIB_OBJ := $(call objects,$(wildcard tests/lib/*.c tests/*/lib/*.c))
 TEST_CFLAGS = $(CFLAGS_ALL) -Wno-missing-prototypes -Wno-missing-field-initializers $(CPPFLAGS_ALL) -Itests/lib
@@ -125,6 +131,12 @@ bench:
 	@tools/setup
 	@$(MAKE) --no-print-directory bench-programs
 	@bench/run.py --build $(BUILD) --cache $(CACHE) --reps $(BENCH_REPS)
+
+# Debian's QEMU on AnyKVM against its TCG, with the Debian disk
+bench-clients:
+	@tools/setup
+	@$(MAKE) --no-print-directory all guest-images
+	@bench/clients.py --reps $(BENCH_REPS)
 
 bench-doc:
 	@tools/setup
