@@ -60,6 +60,11 @@ test-fuzz-long:
 	@tests/run --build $(BUILD) --long fuzz
 .PHONY: test-fuzz-long
 
+# 100,000 sequences of calls here and on stock KVM; most of a day
+test-diff-long: kernel
+	@tests/run --build $(BUILD) --cache $(CACHE) --long diff
+.PHONY: test-diff-long
+
 test-boot-long: kernel initramfs all
 	@tests/run --build $(BUILD) --cache $(CACHE) --long boot
 
@@ -105,6 +110,7 @@ $(BUILD)/tests/%: tests/%.c $(BUILD)/libtests.a $(BUILD)/libanykvm.a
 	$(Q)$(CC) $(TEST_CFLAGS) -MMD -MF $@.d -MT $@ -o $@ $< $(TEST_LIBS) -Wl,--as-needed -lcmocka -lZydis -lpthread -ldl -lm
 
 include tests/guests/guests.mk
+include tests/diff/diff.mk
 
 # -- figures ---------------------------------------------------------------------------------------
 
@@ -147,6 +153,7 @@ help:
 	@sed -n '2,/^TOP/s/^# //p' Makefile
 	@echo 'make kernel initramfs   the guest alone, in $(CACHE)/'
 	@echo 'make test-isa-long      10 million instruction cases per program; make test-boot-long: 20 boots'
+	@echo 'make test-diff-long     100,000 random sequences of KVM calls, compared with stock KVM'
 	@echo 'make test-fuzz-long     10 million random ioctls, an hour of guests made of random bytes'
 	@echo 'make test-selftests-long  Linux'"'"'s KVM selftests at full length'
 	@echo 'tests/run unit isa/int  single suites and tests; tests/run --help'

@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * run.c - a small guest: state for a mode set or left as it is, then KVM_RUN until the guest says it is done, with every
+ * exit shown, and registers, events and memory at the end.
+ */
+#include <errno.h>
+#include <string.h>
+#include <sys/time.h>
+#include "calls.h"
+#include "guests.h"
+
+#define EXITS		8
+#define LATE_S		1	/* then the result would depend on time */
+
+static void out_exit(struct kvm_run *run)
+{
+	uint64_t v = 0;
+	unsigned int n;
+
+	switch (run->exit_reason) {
+	case KVM_EXIT_IO:
+		n = (unsigned int)run->io.size * run->io.count;
+		out(" io %s %x %ux%u", run->io.direction ? "out" : "in", run->io.port, run->io.size, run->io.count);
+		if (run->io.direction) {
+			memcpy(&v, (uint8_t *)run + run->io.data_offset, n < 8 ? n : 8);
+			out(" %lx", (unsigned long)v);
+		} else {
+			memset((uint8_t *)run + run->io.data_offset, 0xa5, n < 64 ? n : 64);
+		}
+		break;
+	case KVM_EXIT_MMIO:
+		memcpy(&v, run->mmio.data, run->mmio.len < 8 ? run->mmio.len : 8);
+		out(" mmio %s %llx %u", run->mmio.is_write ? "w" : "r", run->mmio.phys_addr, run->mmio.len);
+		if (run->mmio.is_write)
+			out(" %lx", (unsigned long)v);
+		else
+			memset(run->mmio.data, 0x5a, 8);
+		break;
+	case KVM_EXIT_INTERNAL_ERROR:
+		out(" error %u", run->internal.suberror);
+		break;
+	case KVM_EXIT_X86_RDMSR:
+	case KVM_EXIT_X86_WRMSR:
+		out(" msr %u %x %u", run->exit_reason, run->msr.index, run->msr.reason);
+		if (run->exit_reason == KVM_EXIT_X86_WRMSR)
+			out(" %llx", run->msr.data);
+		else
+			run->msr.data = 0x1234;
+		run->msr.error = run->msr.index & 1;
+		break;
+	case KVM_EXIT_DEBUG:
+		out(" debug %u %llx %llx %llx", run->debug.arch.exception, run->debug.arch.pc, run->debug.arch.dr6, run->debug.arch.dr7);
+		break;
+	default:
+		out(" exit %u", run->exit_reason);
+	}
+}
+
+static void set_mode(struct rnd *r, unsigned int cpu, unsigned int mode)
+{
+	struct kvm_segment data = { .limit = 0xffffffff, .selector = 16, .type = 3, .present = 1, .s = 1, .db = 1, .g = 1 };
+	struct kvm_sregs sregs;
+
+	call(s.cpu[cpu].fd, KVM_GET_SREGS, &sregs);
+	if (mode == 0) {
+		data = (struct kvm_segment){ .limit = 0xffff, .type = 3, .present = 1, .s = 1 };
+		sregs.cr0 = 0x60000010;
+	} else {
+		sregs.cr0 = mode == 1 ? 0x60000011 : 0xe0000011;
+	}
+	sregs.ds = sregs.es = sregs.fs = sregs.gs = sregs.ss = data;
+	sregs.cs = data;
+	sregs.cs.type = 11;
+	sregs.cs.selector = mode == 0 ? 0 : mode == 1 ? 24 : 8;
+	sregs.cs.l = mode == 2;
+	sregs.cs.db = mode == 1;
+	sregs.tr = (struct kvm_segment){ .base = TSS_AT, .limit = 0x67, .selector = 48, .type = 11, .present = 1 };
+	sregs.ldt = (struct kvm_segment){ .unusable = 1 };
+	sregs.gdt.base = GDT_AT;
+	sregs.gdt.limit = 0x3f;
+	sregs.idt.base = mode == 0 ? 0 : mode == 1 ? IDT32_AT : IDT64_AT;
+	sregs.idt.limit = mode == 0 ? 0x3ff : mode == 1 ? 0x7ff : 0xfff;
+	sregs.cr3 = TABLES_AT;
+	sregs.cr4 = mode == 2 ? 0x620 : 0x600;
+	sregs.efer = mode == 2 ? 0x500 : 0;
+	memset(sregs.interrupt_bitmap, 0, sizeof(sregs.interrupt_bitmap));
+	out(" mode");
+	out_ret(call(s.cpu[cpu].fd, KVM_SET_SREGS, &sregs));
+}
+
+static void set_regs(struct rnd *r, unsigned int cpu, unsigned int mode, const struct guest *g)
+{
+	static const uint16_t wide[] = { 0x21, 0xa1, 0x43, 0x80, 0x60, 0xcf8, 0x4d1 };	/* 20 */
+	static const uint16_t ports[] = { 0x20, 0x21, 0xa0, 0xa1, 0x43, 0x61, 0x4d0, 0x60, 0x70, 0x80, 0xcf8, 0xffff };
+	static const uint64_t places[] = { DATA_AT, DATA_AT + 0xffe, 0x100000, 0xfec00000, 0xfec00010, 0xfee00020, 0xfee00080,
+					   0xfee000f0, 0xfee00300, 0xfee00350, 0xd0000000, 0x3ffff000 };
+	static const uint32_t leaves[] = { 0, 1, 2, 7, 0xd, 0x40000000, 0x40000001, 0x80000000, 0x80000001, 0x80000008, 0x80000009, 0x20 };
+	struct kvm_regs regs;
+	unsigned int i;
+
+	for (i = 0; i < 16; i++)
+		(&regs.rax)[i] = rnd_below(r, 0x10000);
+	regs.rcx = any_msr(r);
+	regs.rdx = ports[rnd_below(r, sizeof(ports) / 2)];
+	if (!strcmp(g->name, "wrmsr")) {
+		uint64_t v = any_msr_value(r, (uint32_t)regs.rcx);
+
+		regs.rax = (uint32_t)v;
+		regs.rdx = v >> 32;
+	} else if (!strcmp(g->name, "cpuid")) {
+		regs.rax = leaves[rnd_below(r, sizeof(leaves) / 4)];
+		regs.rcx = rnd_below(r, 3);
+	} else if (!strncmp(g->name, "wr_", 3)) {
+		regs.rax = one_in(r, 2) ? 1UL << rnd_below(r, 32) : rnd_odd(r);
+		if (!strcmp(g->name, "wr_cr0") && !one_in(r, 4))
+			regs.rax = 0x60000010 ^ (1UL << rnd_below(r, 32));
+		if (!strcmp(g->name, "wr_dr7"))
+			regs.rax &= ~0xf0ffUL;	/* 33 */
+		if (!strcmp(g->name, "wr_dr6"))
+			regs.rax &= ~0x1000UL;
+	}
+	if (!strcmp(g->name, "xsetbv"))
+		regs.rax = rnd_below(r, 16);
+	if (!strcmp(g->name + (g->name[0] == 'i' ? 2 : 3), "16") || !strcmp(g->name + (g->name[0] == 'i' ? 2 : 3), "32"))
+		regs.rdx = wide[rnd_below(r, sizeof(wide) / 2)];
+	regs.rsi = DATA_AT + rnd_below(r, 0x800);
+	regs.rdi = places[rnd_below(r, sizeof(places) / 8)];
+	if (mode == 0)		/* 24: no limit checks in the emulated processor */
+		regs.rdi = DATA_AT + (one_in(r, 3) ? 0xffe : 0);
+	if (mode < 2)
+		regs.rax = (uint32_t)regs.rax;
+	if (regs.rdi == 0xfee00300)	/* 41 */
+		regs.rax &= ~0x700UL;
+	regs.rsp = STACK_AT;
+	regs.rip = CODE_AT;
+	regs.rflags = 2 | (rnd64(r) & 0x8d5) | (one_in(r, 4) ? 0x200 : 0);
+	out(" rax %llx rcx %llx rdx %llx rdi %llx fl %llx", regs.rax, regs.rcx, regs.rdx, regs.rdi, regs.rflags);
+	call(s.cpu[cpu].fd, KVM_SET_REGS, &regs);
+}
+
+/* 9: without RF in what a fault pushed. */
+static uint32_t memory_hash(void)
+{
+	uint8_t stack[256];
+	unsigned int i;
+
+	memcpy(stack, s.mem + STACK_AT - sizeof(stack), sizeof(stack));
+	for (i = 0; i < sizeof(stack); i += 2)	/* the stack may be odd */
+		stack[i] &= (uint8_t)~1;
+	return hash(s.mem, STACK_AT - sizeof(stack)) ^ hash(stack, sizeof(stack)) ^ hash(s.mem + STACK_AT, HASHED - STACK_AT);
+}
+
+/* A number for the state of a virtual CPU: what differs shows when it is read. */
+static void out_state(unsigned int cpu)
+{
+	struct kvm_vcpu_events ev = { 0 };
+	struct kvm_regs regs = { 0 };
+	struct kvm_sregs sregs = { 0 };
+
+	call(s.cpu[cpu].fd, KVM_GET_REGS, &regs);
+	call(s.cpu[cpu].fd, KVM_GET_VCPU_EVENTS, &ev);
+	call(s.cpu[cpu].fd, KVM_GET_SREGS, &sregs);
+	out(" | ax %llx bx %llx cx %llx dx %llx sp %llx bp %llx si %llx di %llx ip %llx fl %llx | cr %llx %llx %llx %llx %llx efer %llx | ev",
+	    regs.rax, regs.rbx, regs.rcx, regs.rdx, regs.rsp, regs.rbp, regs.rsi, regs.rdi, regs.rip, regs.rflags, sregs.cr0, sregs.cr2,
+	    sregs.cr3, sregs.cr4, sregs.cr8, sregs.efer);
+	hide_events(&ev);
+	out_words(&ev, sizeof(ev));
+	out(" | cs %x ss %x | mem %08x", sregs.cs.selector, sregs.ss.selector, memory_hash());
+}
+
+/* 27: an interrupt that is being injected finds IF set and no shadow. */
+static void open_for_injected(unsigned int cpu)
+{
+	struct kvm_vcpu_events ev = { 0 };
+	struct kvm_regs regs;
+
+	call(s.cpu[cpu].fd, KVM_GET_VCPU_EVENTS, &ev);
+	if (!ev.interrupt.injected)
+		return;
+	call(s.cpu[cpu].fd, KVM_GET_REGS, &regs);
+	regs.rflags |= 0x200;
+	ev.interrupt.shadow = 0;
+	if (ev.nmi.injected || ev.exception.injected || ev.exception.pending)
+		ev.interrupt.injected = 0;		/* 38 */
+	ev.flags = KVM_VCPUEVENT_VALID_SHADOW;
+	call(s.cpu[cpu].fd, KVM_SET_REGS, &regs);
+	call(s.cpu[cpu].fd, KVM_SET_VCPU_EVENTS, &ev);
+}
+
+static bool runnable(unsigned int cpu)
+{
+	struct kvm_mp_state mp = { 0 };
+
+	call(s.cpu[cpu].fd, KVM_GET_MP_STATE, &mp);
+	out(" mp %u", mp.mp_state);
+	return mp.mp_state == KVM_MP_STATE_RUNNABLE;
+}
+
+void op_run(struct rnd *r)
+{
+	struct itimerval late = { .it_value = { LATE_S, 0 } }, off = { 0 };
+	unsigned int cpu = one_in(r, 3) ? rnd_below(r, s.cpus) : 0, mode = rnd_below(r, 3), i;
+	bool set = !one_in(r, 5);
+	const struct guest *g;
+	struct kvm_run *run;
+	long ret = 0;
+
+	do
+		g = &guests[rnd_below(r, NR_GUESTS)];
+	while (g->halts && s.irqchip);
+	out(" cpu %u %s %s", cpu, (const char *[]){ "real", "protected", "long" }[mode], g->name);
+	if (!runnable(cpu) && one_in(r, 2)) {
+		struct kvm_mp_state mp = { KVM_MP_STATE_RUNNABLE };
+
+		call(s.cpu[cpu].fd, KVM_SET_MP_STATE, &mp);
+	}
+	memcpy(s.mem + CODE_AT, g->code[mode], (size_t)(g->end[mode] - g->code[mode]));
+	if (set) {
+		set_mode(r, cpu, mode);
+		set_regs(r, cpu, mode, g);
+	} else {
+		struct kvm_regs regs;
+
+		call(s.cpu[cpu].fd, KVM_GET_REGS, &regs);
+		regs.rip = CODE_AT;
+		regs.rax = (uint32_t)regs.rax & ~0xf0ffUL;	/* 30, 33 */
+		call(s.cpu[cpu].fd, KVM_SET_REGS, &regs);
+	}
+	open_for_injected(cpu);
+	run = s.cpu[cpu].run;
+	run->immediate_exit = !runnable(cpu) || one_in(r, 16);
+	run->request_interrupt_window = one_in(r, 8);
+	for (i = 0; i < EXITS; i++) {
+		setitimer(ITIMER_REAL, &late, NULL);
+		ret = call(s.cpu[cpu].fd, KVM_RUN, NULL);
+		setitimer(ITIMER_REAL, &off, NULL);
+		if (ret == -EINTR && !run->immediate_exit) {
+			out(" late");
+			s.over = true;
+			return;
+		}
+		if (ret) {
+			out_ret(ret);
+			break;
+		}
+		out_exit(run);
+		if (run->exit_reason == KVM_EXIT_SHUTDOWN || run->exit_reason == KVM_EXIT_INTERNAL_ERROR ||
+		    run->exit_reason == KVM_EXIT_FAIL_ENTRY) {
+			s.over = true;		/* 25 */
+			return;
+		}
+		out(" if %u irr %u cr8 %llx", run->if_flag, run->ready_for_interrupt_injection, run->cr8);
+		if (run->exit_reason == KVM_EXIT_IO && (run->io.port == 0xf4 || run->io.port == 0xf5 || run->io.port == 0x42))
+			break;
+		run->request_interrupt_window = 0;
+	}
+	/* what is at an exit for OUT is completed by the next KVM_RUN */
+	if (!ret) {
+		run->immediate_exit = 1;
+		ret = call(s.cpu[cpu].fd, KVM_RUN, NULL);
+		out_ret(ret);
+	}
+	run->immediate_exit = 0;
+	out_state(cpu);
+}
