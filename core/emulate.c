@@ -253,11 +253,8 @@ static int emulation_fault(struct vcpu *v)
 
 	if (f->vector == EXC_BP && (v->priv->debug.control & KVM_GUESTDBG_USE_SW_BP))
 		return vcpu_exit_debug(v, f);
-	if (f->vector == EXC_DB && (v->priv->debug.control & KVM_GUESTDBG_USE_HW_BP)) {
-		/* as a VM exit saves it: the instruction runs when the client goes on. SDM 3C 28.3.3 */
-		v->st->rflags |= X86_FLAG_RF;
+	if (f->vector == EXC_DB && (v->priv->debug.control & KVM_GUESTDBG_USE_HW_BP))
 		return vcpu_exit_debug(v, f);
-	}
 	vcpu_queue_exception(v, f);
 	return 1;
 }
