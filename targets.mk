@@ -65,6 +65,10 @@ test-diff-long: kernel
 	@tests/run --build $(BUILD) --cache $(CACHE) --long diff
 .PHONY: test-diff-long
 
+# with libvirt, the installer, memtest86+ and Xen
+test-qemu-long: kernel initramfs all
+	@tests/run --build $(BUILD) --cache $(CACHE) qemu qemu/installer qemu/libvirt qemu/memtest qemu/xen
+
 test-boot-long: kernel initramfs all
 	@tests/run --build $(BUILD) --cache $(CACHE) --long boot
 
@@ -158,5 +162,5 @@ help:
 	@echo 'make test-selftests-long  Linux'"'"'s KVM selftests at full length'
 	@echo 'tests/run unit isa/int  single suites and tests; tests/run --help'
 
-.PHONY: setup kernel initramfs guest-images run bench bench-doc bench-programs test test-isa-long test-boot-long \
+.PHONY: test-qemu-long setup kernel initramfs guest-images run bench bench-doc bench-programs test test-isa-long test-boot-long \
 	test-selftests-long help
