@@ -48,13 +48,7 @@ static void end(void)
 
 static void start(uint64_t code, uint64_t first, uint64_t n)
 {
-	struct kvm_regs r;
-
-	t_cpu_long(&vm, &cpu, code);
-	r = t_regs(&cpu);
-	r.rsi = first;
-	r.rcx = n;
-	t_set_regs(&cpu, &r);
+	t_cpu_long_over(&vm, &cpu, code, first, n);
 }
 
 static void write_pages(uint64_t first, uint64_t n)

@@ -256,7 +256,6 @@ static bool flush_page(struct space *s, u64 page)
 {
 	struct itlb_entry *it = &s->itlb[(page >> HV_PAGE_SHIFT) % ITLB_SIZE];
 	u32 i = TLB_INDEX(page);
-
 	bool code;
 
 	if (maybe_large(s, page)) {

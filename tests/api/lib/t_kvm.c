@@ -205,3 +205,14 @@ void t_catch_usr1(void)
 
 	t_ok(sigaction(SIGUSR1, &act, NULL));
 }
+
+void t_cpu_long_over(struct t_vm *vm, struct t_cpu *cpu, uint64_t code, uint64_t rsi, uint64_t rcx)
+{
+	struct kvm_regs r;
+
+	t_cpu_long(vm, cpu, code);
+	r = t_regs(cpu);
+	r.rsi = rsi;
+	r.rcx = rcx;
+	t_set_regs(cpu, &r);
+}

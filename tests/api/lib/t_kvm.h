@@ -71,6 +71,8 @@ void *t_mmap(size_t size);
 void t_cpu_real(struct t_cpu *cpu, uint64_t rip);
 /* 64-bit mode at rip: 1 GiB mapped one to one by tables at T_TABLES, supervisor, in pages of 2 MiB. */
 void t_cpu_long(struct t_vm *vm, struct t_cpu *cpu, uint64_t rip);
+/* the same with RSI and RCX for a loop: where it begins, how often */
+void t_cpu_long_over(struct t_vm *vm, struct t_cpu *cpu, uint64_t code, uint64_t rsi, uint64_t rcx);
 /* KVM_SET_CPUID2 with what KVM_GET_SUPPORTED_CPUID says. */
 void t_cpu_cpuid(struct t_vm *vm, struct t_cpu *cpu);
 struct kvm_cpuid2 *t_supported_cpuid(int kvm);
