@@ -96,6 +96,40 @@ static void rewritten(void)
 	check("on_stack", sum, 199 * 200 / 2);
 }
 
+#define MANY	((u8 *)0x800000)
+
+/* Pages that all could be written when code in each came to run. */
+static void many_pages(void)
+{
+	unsigned int wrong = 0;
+
+	for (u32 i = 0; i < 1000; i++)
+		put_mov(MANY + i * PAGE, i);
+	for (u32 i = 0; i < 1000; i++)
+		wrong += call(MANY + i * PAGE) != i;
+	for (u32 i = 0; i < 1000; i++)
+		put_mov(MANY + i * PAGE, i + 7);
+	for (u32 i = 0; i < 1000; i++)
+		wrong += call(MANY + i * PAGE) != i + 7;
+	check("many_pages", wrong, 0);
+}
+
+/* Functions all over a page run, some or most of them are written anew, and all run again. */
+static void written_anew(void)
+{
+	unsigned int wrong = 0;
+
+	for (u32 i = 0; i < 64; i++)
+		put_mov(page + 64 * i, i);
+	for (u32 n = 0; n < 64; n++) {
+		for (u32 i = 0; i < 64; i++)
+			wrong += call(page + 64 * i) != (i < n ? 1000 * n : 0) + i;
+		for (u32 i = 0; i <= n; i++)
+			put_mov(page + 64 * i, 1000 * (n + 1) + i);
+	}
+	check("written_anew", wrong, 0);
+}
+
 /* The runner writes a log into the page that code runs from, as a device does by DMA. */
 static void by_device(void)
 {
@@ -137,6 +171,25 @@ static void aliases(void)
 		wrong += call((void *)(alias + 64)) != i + 1;
 	}
 	check("alias", wrong, 0);
+	/* the page may be written at both addresses when its code comes to run; their pages' numbers differ in low bits too */
+	pd[513] = pd[512];
+	flush_tlb();
+	alias += 0x200000;
+	wrong = 0;
+	for (u32 i = 0; i < 500; i++) {
+		put_mov((u8 *)alias, i);
+		put_mov(page + 64, i + 1);
+		cpuid(0, 0, r);
+		wrong += call(page) != i;
+		wrong += call(page + 64) != i + 1;
+		alias[1] ^= 1;
+		cpuid(0, 0, r);
+		wrong += call(page) != (i ^ 1);
+		page[65] ^= 1;
+		wrong += call(page + 64) != ((i + 1) ^ 1);
+		memset(page, 0, 128);		/* none of the page's code is left */
+	}
+	check("alias_both", wrong, 0);
 	/* other memory behind the same address */
 	put_mov((u8 *)0x800000, 8);
 	put_mov((u8 *)0xa00000, 10);
@@ -153,6 +206,8 @@ static void aliases(void)
 int main(u32 step)
 {
 	rewritten();
+	many_pages();
+	written_anew();
 	by_device();
 #ifdef __x86_64__
 	aliases();

@@ -210,6 +210,9 @@ void soft_cpage_compare(struct soft_vcpu *sv, struct cpage *p, const u8 *bytes)
 	p->checked = true;
 }
 
+/* So many writes to a page's code, with nothing translated between, and all of it goes: somebody writes it anew. */
+#define PAGE_MAX_KILLS	3
+
 void soft_drop_page_code(struct soft_vcpu *sv, gfn_t gfn, u64 lines)
 {
 	struct cpage *p = soft_cpage(sv, gfn, false);
@@ -217,6 +220,10 @@ void soft_drop_page_code(struct soft_vcpu *sv, gfn_t gfn, u64 lines)
 
 	if (!p || (!(p->lines & lines) && (p->lines || !p->guarded)))
 		return;
+	if (p->all_kills < PAGE_CHANGING)
+		p->all_kills++;
+	if (++p->kills >= PAGE_MAX_KILLS)
+		lines = ~0UL;
 	for (struct block *b = p->blocks, *next; b; b = next) {
 		next = b->page_next;
 		if (b->lines & lines)
@@ -333,6 +340,7 @@ struct block *soft_find_block(struct soft_vcpu *sv, u64 va, int *why)
 			b->lines |= lines_of(b->peek[i].offset, b->peek[i].len);
 		p->lines |= b->lines;
 		p->checked = false;
+		p->kills = 0;
 		b->sum = sum_block(b, p->host);
 	}
 	if (unlikely(edge)) {
@@ -369,13 +377,13 @@ struct block *soft_block_of_host_pc(struct soft_vcpu *sv, u64 pc)
 
 struct block *soft_block_of_cold_pc(struct soft_vcpu *sv, u64 pc)
 {
-	u32 lo = 0, hi = sv->nr_blocks - 1;
+	u32 lo = 0, hi = sv->nr_blocks - 1, off = pc - (u64)sv->cb.rx;
 
 	/* these are in the same order */
 	while (lo < hi) {
 		u32 mid = (lo + hi + 1) / 2;
 
-		if ((u64)sv->block_pool[mid].cold <= pc)
+		if (sv->cold_pool[mid] <= off)
 			lo = mid;
 		else
 			hi = mid - 1;

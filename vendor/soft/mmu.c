@@ -40,8 +40,8 @@ void soft_flush_space(struct space *s)
 	}
 	s->tlb.rtag[0] = s->tlb.wtag[0] = TLB_NONE(0);
 	host_memset(s->global, 0, sizeof(s->global));
-	host_memset(s->writable, 0, sizeof(s->writable));
 	s->nr_filled = s->nr_global = 0;
+	s->own_code = SPACE_NO_PAGE;
 	soft_forget_stack(s);
 	host_memset(s->large, 0, sizeof(s->large));
 	soft_flush_fetch(s);
@@ -55,6 +55,7 @@ static bool slot_global(const struct space *s, u32 i)
 static void clear_slot(struct space *s, u32 i)
 {
 	s->tlb.rtag[i] = s->tlb.wtag[i] = TLB_NONE(i);
+	s->own_code = SPACE_NO_PAGE;
 }
 
 void soft_flush_local(struct space *s)
@@ -79,10 +80,15 @@ void soft_flush_local(struct space *s)
 		soft_flush_fetch(s);
 }
 
+static u32 hash_page(u64 page, u32 bits)
+{
+	return (page * 0x9e3779b97f4a7c15UL) >> (64 - bits);
+}
+
 /* Filters over page addresses: maybe() never says no to what note() was told. */
 static u32 filter_bit(u64 page)
 {
-	return (page * 0x9e3779b97f4a7c15UL) >> (64 - FILTER_BITS);
+	return hash_page(page, FILTER_BITS);
 }
 
 static void note(u64 *filter, u64 page)
@@ -99,9 +105,46 @@ static bool maybe(const u64 *filter, u64 page)
 	return (filter[b / 64] >> (b % 64)) & 1;
 }
 
-bool soft_maybe_writable(const struct space *s, u64 host)
+/* Does slot i let a host page of hash h be written? */
+static bool slot_writes(const struct space *s, u32 i, u32 h)
 {
-	return maybe(s->writable, host);
+	return s->tlb.wtag[i] != TLB_NONE(i) && hash_page(s->tlb.host[i], WSLOT_BITS) == h;
+}
+
+/*
+ * Slot i lets its page be written. Flushes do not touch wslot[]: what it says of a slot that has changed since is
+ * seen to be wrong there.
+ */
+static void note_writable(struct space *s, u32 i)
+{
+	u32 h = hash_page(s->tlb.host[i], WSLOT_BITS), was = s->wslot[h];
+
+	if (was == WSLOT_MANY || was == i + 1)
+		return;
+	s->wslot[h] = was && slot_writes(s, was - 1, h) ? WSLOT_MANY : i + 1;
+}
+
+void soft_revoke_writes(struct space *s, u64 host)
+{
+	u32 h = hash_page(host, WSLOT_BITS), was = s->wslot[h];
+
+	s->own_code = SPACE_NO_PAGE;
+	if (s->stk_host == host)
+		soft_forget_stack(s);
+	if (was && was != WSLOT_MANY) {
+		if (s->tlb.host[was - 1] == host)
+			s->tlb.wtag[was - 1] = TLB_NONE(was - 1);
+		return;
+	}
+	if (!was)
+		return;
+	s->wslot[h] = 0;
+	for (u32 i = 0; i < TLB_SIZE; i++) {
+		if (s->tlb.host[i] == host)
+			s->tlb.wtag[i] = TLB_NONE(i);
+		else if (unlikely(slot_writes(s, i, h)))
+			note_writable(s, i);
+	}
 }
 
 /* Drop the jump cache's entries for addresses in [va, va + len), all in one page: they have neighbouring indices. */
@@ -342,6 +385,8 @@ static u32 translate(struct soft_vcpu *sv, u64 va, unsigned int access, struct w
 
 static void claim_slot(struct space *s, u32 i, bool global)
 {
+	if (TLB_INDEX(s->own_code) == i)
+		s->own_code = SPACE_NO_PAGE;
 	if (global) {
 		s->global[i / 64] |= BIT_ULL(i % 64);
 		s->nr_global++;
@@ -376,6 +421,10 @@ static u32 fill(struct soft_vcpu *sv, u64 va, u32 len, bool write, bool stack, u
 		goto stack_entry;
 	}
 	sv->stat->tlb_fill++;
+	if (write && s->own_code == page && soft_smc_write(sv, s->own_gfn << HV_PAGE_SHIFT | (va & ~HV_PAGE_MASK), len)) {
+		*host = tlb->host[i] + (va & ~HV_PAGE_MASK);
+		return 0;
+	}
 	/* core does this one and leaves the guest */
 	if (unlikely(dirty_ring_full(sv->vcpu)))
 		return SX_EMULATE;
@@ -418,9 +467,12 @@ static u32 fill(struct soft_vcpu *sv, u64 va, u32 len, bool write, bool stack, u
 	tlb->host[i] = hva;
 	tlb->addend[i] = hva - page;
 	if (wok)
-		note(s->writable, hva);
-	if (write && !wok)
+		note_writable(s, i);
+	if (write && !wok) {
+		s->own_code = page;
+		s->own_gfn = r.gpa >> HV_PAGE_SHIFT;
 		return 0;
+	}
 stack_entry:
 	if (stack && tlb->wtag[i] == page) {
 		s->stk_tag = page;

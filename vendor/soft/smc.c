@@ -48,17 +48,9 @@ static void revoke_own_writes(struct soft_vcpu *sv, gfn_t gfn)
 	const struct memslot *slot;
 	u64 hva = gmem_hva(sv->vcpu, gfn << HV_PAGE_SHIFT, &slot);
 
-	for (u32 k = 0; k < NR_SPACES; k++) {
-		struct space *s = sv->spaces[k];
-
-		if (!s->valid || !soft_maybe_writable(s, hva))
-			continue;
-		for (u32 i = 0; i < TLB_SIZE; i++)
-			if (s->tlb.host[i] == hva)
-				s->tlb.wtag[i] = TLB_NONE(i);
-		if (s->stk_host == hva)
-			soft_forget_stack(s);
-	}
+	for (u32 k = 0; k < NR_SPACES; k++)
+		if (sv->spaces[k]->valid)
+			soft_revoke_writes(sv->spaces[k], hva);
 }
 
 void soft_handle_revokes(struct soft_vcpu *sv)

@@ -64,6 +64,7 @@ static void soft_vcpu_destroy(struct vcpu *vcpu)
 	codebuf_destroy(&sv->vec);
 	host_pages_free(sv->spaces[0], NR_SPACES * PAGES(sizeof(struct space)));
 	host_pages_free(sv->block_pool, PAGES(MAX_BLOCKS * sizeof(struct block)));
+	host_pages_free(sv->cold_pool, PAGES(MAX_BLOCKS * sizeof(u32)));
 	host_pages_free(sv->cpage_pool, PAGES(MAX_CPAGES * sizeof(struct cpage)));
 	host_pages_free(sv->map_pool, PAGES(MAX_MAP * sizeof(struct insn_map)));
 	host_pages_free(sv->link_pool, PAGES(MAX_LINKS * sizeof(struct link)));
@@ -137,12 +138,14 @@ static int soft_vcpu_create(struct vcpu *vcpu)
 	sv->max_map = MAX_MAP;
 	sv->max_links = MAX_LINKS;
 	sv->block_pool = host_pages_alloc(PAGES(MAX_BLOCKS * sizeof(struct block)));
+	sv->cold_pool = host_pages_alloc(PAGES(MAX_BLOCKS * sizeof(u32)));
 	sv->cpage_pool = host_pages_alloc(PAGES(MAX_CPAGES * sizeof(struct cpage)));
 	sv->map_pool = host_pages_alloc(PAGES(MAX_MAP * sizeof(struct insn_map)));
 	sv->link_pool = host_pages_alloc(PAGES(MAX_LINKS * sizeof(struct link)));
 	sv->trans = host_pages_alloc(PAGES(soft_trans_size));
 	sv->recheck_copy = host_pages_alloc(1);
-	if (!sv->block_pool || !sv->cpage_pool || !sv->map_pool || !sv->link_pool || !sv->trans || !sv->recheck_copy)
+	if (!sv->block_pool || !sv->cold_pool || !sv->cpage_pool || !sv->map_pool || !sv->link_pool || !sv->trans ||
+	    !sv->recheck_copy)
 		goto err;
 	ret = codebuf_init(&sv->cb, CODE_SIZE);
 	if (ret)

@@ -49,6 +49,8 @@ struct itlb_entry {
 
 #define FILTER_BITS	13
 #define FILTER_SIZE	((1u << FILTER_BITS) / 64)
+#define WSLOT_BITS	12
+#define WSLOT_MANY	0xffff
 #define SPACE_MAX_DIRTY	512	/* soft TLB slots listed for a flush */
 #define SPACE_MAX_JC	4096	/* and jump cache entries */
 
@@ -87,6 +89,9 @@ struct space {
 	u64 cr3;		/* whose tables the entries came from, as in the key but never SPACE_SHARED */
 	u64 cs_base, cs_last;	/* outside 64-bit mode: the code segment that the jump cache was filled under */
 	bool valid;
+	/* a page that may be written but holds code of ours, of which each write has to ask; SPACE_NO_PAGE: none */
+	u64 own_code;
+	gfn_t own_gfn;
 	u64 large[8];		/* where it holds 4 KiB pieces of larger guest pages: INVLPG there drops all */
 	u64 used;		/* LRU stamp */
 	/* Global pages (PTE.G with CR4.PGE) survive a change of CR3: which slots hold them, how many were filled. */
@@ -95,13 +100,16 @@ struct space {
 	bool code_local;	/* code was fetched from a page that is not global */
 	u32 nr_filled;		/* other slots filled since the last flush, the first SPACE_MAX_DIRTY in filled[] */
 	u16 filled[SPACE_MAX_DIRTY];
-	u64 writable[FILTER_SIZE];	/* filter of host pages that some slot lets be written */
-	u64 fetched[FILTER_SIZE];	/* and of guest-linear pages that the jump cache may have entries for */
+	/* by a hash of host pages: 1 + the only slot that may let such a page be written, WSLOT_MANY, or 0 */
+	u16 wslot[1 << WSLOT_BITS];
+	u64 fetched[FILTER_SIZE];	/* filter of guest-linear pages that the jump cache may have entries for */
 	bool fetched_low, fetched_high;	/* code was fetched from that half of the address space */
 	u32 nr_jc;
 	u16 jc_filled[SPACE_MAX_JC];
 	struct walk_mode walk;
 };
+
+#define SPACE_NO_PAGE	1UL
 
 #define NR_SPACES	16
 
@@ -149,7 +157,6 @@ struct block {
 	u8 *code_poll;			/* entry for backward jumps: looks at the kick flag first */
 	u8 *code;			/* entry for forward jumps from the same page */
 	u8 *code_end;
-	u8 *cold;			/* its slow paths, which stand elsewhere */
 	u16 bytes;			/* guest bytes it was made from */
 	u16 nr_insns;
 	gfn_t gfn2;			/* page of the second part of its only instruction, if that crosses; else ~0 */
@@ -166,6 +173,8 @@ struct block {
 	bool dead;
 };
 
+#define PAGE_CHANGING	32	/* more than a kernel does to a page when it patches itself at boot */
+
 /* A guest-physical page that holds translated code of this vCPU. */
 struct cpage {
 	struct cpage *hash_next;
@@ -177,6 +186,8 @@ struct cpage {
 	struct block *joined;	/* those whose only instruction ends here; dead ones too */
 	bool guarded;		/* our code bit in its page_state is set */
 	bool checked;		/* check[] covers all lines */
+	u8 kills;		/* writes that cost blocks since something was translated */
+	u8 all_kills;		/* and ever, up to PAGE_CHANGING: what is translated now may not last */
 	u64 checked_at;		/* soft_vcpu.fetch_epoch when all blocks were last known to be right */
 };
 
@@ -288,6 +299,7 @@ struct soft_vcpu {
 	struct block *blocks[HASH_BLOCKS];
 	struct cpage *cpages[HASH_PAGES];
 	struct block *block_pool;	/* bump allocators, emptied together with the code buffer */
+	u32 *cold_pool;			/* where each block's slow paths begin, from the code buffer's start */
 	u32 nr_blocks, max_blocks;
 	struct cpage *cpage_pool;
 	u32 nr_cpages, max_cpages;
@@ -362,7 +374,8 @@ void soft_cs_changed(struct soft_vcpu *sv);
 /* As after MOV CR3: all but global pages. */
 void soft_flush_local(struct space *s);
 void soft_forget_stack(struct space *s);
-bool soft_maybe_writable(const struct space *s, u64 host);
+/* No entry lets the host page be written any more. */
+void soft_revoke_writes(struct space *s, u64 host);
 void soft_flush_all(struct soft_vcpu *sv);
 /* every_pcid: not only the current one's (and global pages). */
 void soft_flush_page(struct soft_vcpu *sv, gva_t va, bool every_pcid);

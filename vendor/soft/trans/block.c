@@ -50,7 +50,8 @@ static bool stays_in_line(const struct trans *t, const struct insn *in)
 
 /*
  * Decode from p + off; the last one may be cut off by the page's end (then it is not counted). A conditional jump
- * does not end the block if what follows it is not translated yet.
+ * does not end the block if what follows it is not translated yet; but where code keeps changing, less is lost with
+ * small blocks.
  */
 static int decode_block(struct trans *t, const struct cpage *p, u32 off)
 {
@@ -67,7 +68,7 @@ static int decode_block(struct trans *t, const struct cpage *p, u32 off)
 			return r;
 		t->n++;
 		off += in->len;
-		if (in->op == OP_JCC && side++ < BLOCK_MAX_SIDE && off < HV_PAGE_SIZE - INSN_MAX_LEN &&
+		if (in->op == OP_JCC && side++ < BLOCK_MAX_SIDE && p->all_kills < PAGE_CHANGING && off < HV_PAGE_SIZE - INSN_MAX_LEN &&
 		    !soft_block_at(t->sv, p, off, t->key))
 			continue;
 		if (in->family == FAM_FLOW)
@@ -222,7 +223,7 @@ static void emit_cold(struct trans *t)
 
 	*e = (struct emitter){ .p = cb->rw + cb->cold_used, .end = cb->rw + cb->cold_used + BLOCK_ROOM,
 			       .rx_delta = cb->rx - cb->rw, .overflow = hot.overflow };
-	t->b->cold = em_rx(e);
+	t->sv->cold_pool[t->sv->nr_blocks] = cb->cold_used;
 	for (u32 i = 0; i < t->nr_cold; i++) {
 		const struct cold *c = &t->cold[i];
 
