@@ -255,8 +255,9 @@ class Bench:
         return statistics.median(s) if s else None
 
     def scaling(self, engine):
-        t1, t2 = self.median(engine, "threads-1", 2), self.median(engine, "threads-2", 2)
-        return 2 * t1 / t2 if t1 and t2 else None
+        one, two = (self.samples.get((engine, "threads-%d" % n, 2), []) for n in (1, 2))
+        ratios = [2 * t1 / t2 for t1, t2 in zip(one, two)]
+        return statistics.median(ratios) if ratios else None
 
     def other(self):
         rows = []

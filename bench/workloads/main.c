@@ -3,10 +3,8 @@
  * workload [-t MILLISECONDS] [-l] [NAME | GROUP]...
  *
  * Runs each named workload (all of them if none is named) for at least the given time and two
- * units, and prints `W NAME GROUP CHECKSUM NANOSECONDS-PER-UNIT UNITS`: the mean, and for workloads
- * of two CPUs the fastest unit. What those tell is whether one thread holds up another, and a
- * shared machine lends two whole cores only some of the time. A workload whose
- * instructions or CPUs are not there prints `W NAME GROUP skip REASON`. A unit whose checksum
+ * units, and prints `W NAME GROUP CHECKSUM NANOSECONDS-PER-UNIT UNITS`. Two that are compared with
+ * each other (WL_TURNS) do their units in turn. A workload whose instructions or CPUs are not there prints `W NAME GROUP skip REASON`. A unit whose checksum
  * differs from the first one's ends the program with status 1.
  */
 #define _GNU_SOURCE
@@ -85,36 +83,45 @@ static void pin(bool one)
 	sched_setaffinity(0, sizeof(set), one ? &set : &all_cpus);
 }
 
-static int run(const struct workload *w, u64 nanoseconds)
+struct measured {
+	u64 sum, units, spent;
+};
+
+/* One unit. false: its checksum is not the first one's. */
+static bool run_unit(const struct workload *w, struct measured *m)
+{
+	u64 before = now(), sum = w->unit();
+
+	m->spent += now() - before;
+	if (m->units && sum != m->sum) {
+		printf("W %s %s wrong in unit %" PRIu64 "\n", w->name, w->group, m->units);
+		return false;
+	}
+	m->sum = sum;
+	m->units++;
+	return true;
+}
+
+/* That many rows, in turn. */
+static int run(const struct workload *w, u32 rows, u64 nanoseconds)
 {
 	const char *why = missing(w->needs);
-	u64 start, before, spent, sum, units, ns, fastest = ~0ull;
+	struct measured m[2] = { { 0 } };
 
-	if (why) {
-		printf("W %s %s skip %s\n", w->name, w->group, why);
+	for (u32 i = 0; i < rows && why; i++)
+		printf("W %s %s skip %s\n", w[i].name, w[i].group, why);
+	if (why)
 		return 0;
-	}
 	pin(!(w->needs & WL_CPUS2));
 	if (w->setup)
 		w->setup();
-	start = now();
-	sum = w->unit();
-	units = 1;
-	before = now();
-	do {
-		if (w->unit() != sum) {
-			printf("W %s %s wrong in unit %" PRIu64 "\n", w->name, w->group, units);
-			return 1;
-		}
-		units++;
-		ns = now();
-		if (ns - before < fastest)
-			fastest = ns - before;
-		before = ns;
-		spent = ns - start;
-	} while (spent < nanoseconds);
-	ns = w->needs & WL_CPUS2 ? fastest : spent / units;
-	printf("W %s %s %016" PRIx64 " %" PRIu64 " %" PRIu64 "\n", w->name, w->group, sum, ns, units);
+	while (m[0].units < 2 || m[0].spent < nanoseconds)
+		for (u32 i = 0; i < rows; i++)
+			if (!run_unit(&w[i], &m[i]))
+				return 1;
+	for (u32 i = 0; i < rows; i++)
+		printf("W %s %s %016" PRIx64 " %" PRIu64 " %" PRIu64 "\n", w[i].name, w[i].group, m[i].sum,
+		       m[i].spent / m[i].units, m[i].units);
 	fflush(stdout);
 	return 0;
 }
@@ -135,6 +142,7 @@ int main(int argc, char **argv)
 	u64 milliseconds = 400;
 	bool list = false;
 	int opt, bad = 0;
+	u32 rows;
 
 	sched_getaffinity(0, sizeof(all_cpus), &all_cpus);
 	while ((opt = getopt(argc, argv, "t:lx")) >= 0) {
@@ -153,13 +161,14 @@ int main(int argc, char **argv)
 		}
 	}
 	for (size_t i = 0; i < N_TABLES; i++) {
-		for (w = tables[i]; w->name; w++) {
+		for (w = tables[i]; w->name; w += rows) {
+			rows = w->needs & WL_TURNS ? 2 : 1;
 			if (!chosen(w, argv + optind))
 				continue;
-			if (list)
-				printf("%s %s\n", w->name, w->group);
-			else
-				bad |= run(w, milliseconds * 1000000);
+			for (u32 k = 0; k < rows && list; k++)
+				printf("%s %s\n", w[k].name, w[k].group);
+			if (!list)
+				bad |= run(w, rows, milliseconds * 1000000);
 		}
 	}
 	return bad;

@@ -19,6 +19,7 @@ typedef uint64_t u64;
 #define WL_SHA		2u	/* needs SHA-NI and SSE4.1 */
 #define WL_AES		4u	/* needs AES-NI */
 #define WL_CPUS2	8u	/* needs two CPUs; not pinned to one */
+#define WL_TURNS	16u	/* its units and the next row's are done in turn */
 
 struct workload {
 	const char *name;
