@@ -360,7 +360,8 @@ static void many_signals(void **state)
 	start();
 	set(SIGALRM, count, SA_RESTART);
 	set(SIGUSR1, count, 0);
-	set(SIGUSR2, count, SA_NODEFER);
+	/* not SA_NODEFER: such frames pile up faster than handlers run, on whatever stack it is */
+	set(SIGUSR2, count, 0);
 	set(SIGURG, count, 0);
 	set(SIGHUP, count, 0);
 	pthread_create(&t, NULL, run_in_a_loop_until_told, NULL);

@@ -97,20 +97,24 @@ static void link_remove(struct link *l)
 	l->to = NULL;
 }
 
-static void patch_jump(struct soft_vcpu *sv, u8 *site, const u8 *target)
+/* Both are offsets in the code buffer. */
+static void patch_jump(struct soft_vcpu *sv, u32 site, u32 target)
 {
 	s32 rel = target - (site + 4);
 
-	__builtin_memcpy(codebuf_to_rw(&sv->cb, site), &rel, 4);
+	__builtin_memcpy(sv->cb.rw + site, &rel, 4);
 }
 
 void soft_link(struct soft_vcpu *sv, struct link *l, struct block *to)
 {
+	bool direct;
+
 	if (l->to || l->from->dead || to->dead || l->from->cpage != to->cpage || to->gfn2 != ~0UL ||
 	    l->from->key != to->key)
 		return;
 	/* backward jumps look at the kick flag; so does the way into vector code, for its registers */
-	patch_jump(sv, l->site, to->offset > l->from->offset && (!to->vec || l->from->vec) ? to->code : to->code_poll);
+	direct = to->offset > l->from->offset && (!to->vec || l->from->vec);
+	patch_jump(sv, l->site, to->code_jc - sv->cb.rx + (direct ? to->entry : to->poll));
 	l->to = to;
 	l->next_in = to->in;
 	to->in = l;
@@ -365,7 +369,7 @@ struct block *soft_block_of_host_pc(struct soft_vcpu *sv, u64 pc)
 	while (lo < hi) {
 		u32 mid = (lo + hi) / 2;
 
-		if ((u64)sv->block_pool[mid].code_end <= pc)
+		if ((u64)sv->block_pool[mid].code_jc + sv->block_pool[mid].code_len <= pc)
 			lo = mid + 1;
 		else
 			hi = mid;

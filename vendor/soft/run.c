@@ -177,7 +177,7 @@ static struct link *locate_call(struct soft_vcpu *sv, bool is_link)
 		sv->st.rip = sv->page_va + b->offset;
 		return NULL;
 	}
-	while (pc - (u64)l->stub >= CALL_LEN)
+	while (pc - (u64)(sv->cb.rx + l->stub) >= CALL_LEN)
 		l++;
 	sv->st.rip = sv->page_va + l->off;
 	return l;

@@ -137,8 +137,7 @@ struct link {
 	struct link *next_in;	/* others that lead to the same block */
 	struct block *to;	/* NULL: leads to its stub */
 	struct block *from;
-	u8 *site;		/* the jump's rel32, executable address */
-	u8 *stub;		/* executable address of its exit stub */
+	u32 site, stub;		/* in the code buffer: the jump's rel32, and its exit stub */
 	s32 off;		/* target, from the page's start */
 };
 
@@ -146,31 +145,32 @@ struct link {
 #define BLOCK_MAX_SIDE	4	/* conditional jumps that it goes on after */
 #define BLOCK_MAX_LINKS	(BLOCK_MAX_SIDE + 2)
 
+/* Of these there are many: no byte too much. */
 struct block {
 	struct block *hash_next;
 	struct block *page_next;	/* others of the same cpage */
 	struct cpage *cpage;
 	u16 offset;			/* in the page */
 	u16 key;
-	struct link *in;		/* jumps that lead here */
-	u8 *code_jc;			/* entry that takes the linear address in T1 and sets page_va */
-	u8 *code_poll;			/* entry for backward jumps: looks at the kick flag first */
-	u8 *code;			/* entry for forward jumps from the same page */
-	u8 *code_end;
 	u16 bytes;			/* guest bytes it was made from */
 	u16 nr_insns;
+	struct link *in;		/* jumps that lead here */
+	u8 *code_jc;			/* entry that takes the linear address in T1 and sets page_va */
+	u16 code_len;
+	u8 poll;			/* from code_jc: entry for backward jumps, which looks at the kick flag first */
+	u8 entry;			/* from code_jc: entry for forward jumps from the same page */
+	u8 nr_links;
+	bool vec;			/* has x87, MMX, SSE or AVX instructions */
+	bool dead;
 	gfn_t gfn2;			/* page of the second part of its only instruction, if that crosses; else ~0 */
 	struct block *joined_next;	/* others that end in gfn2 */
 	struct link *link;
-	u32 nr_links;
 	/* per instruction: offset from code_jc, guest offset from the block's start; for faults in translated code */
-	struct insn_map { u32 host; u16 guest; } *map;
+	struct insn_map { u16 host, guest; } *map;
 	u64 sum, sum2;			/* of its guest bytes in its page, with those peeked at, and in gfn2 */
 	u64 lines;			/* a bit per 64 bytes of the page that these are in */
 	/* where it was looked which flags its successors read */
 	struct { u16 offset, len; } peek[BLOCK_MAX_LINKS];
-	bool vec;			/* has x87, MMX, SSE or AVX instructions */
-	bool dead;
 };
 
 #define PAGE_CHANGING	32	/* more than a kernel does to a page when it patches itself at boot */

@@ -193,14 +193,14 @@ static void emit_entries(struct trans *t)
 	b->code_jc = em_rx(e);
 	em_lea(e, 8, T1, HMEM(T1, -(s32)b->offset));
 	em_mov_mr(e, 8, SV(page_va), T1);
-	b->code_poll = em_rx(e);
+	b->poll = em_rx(e) - b->code_jc;
 	/* a block with vector instructions must not begin before their registers are there */
 	em_mov_rm(e, b->vec ? 8 : 4, H_RCX, SV(kick));
 	ok = em_jrcxz(e);
 	c.site = em_jmp32(e);
 	em_here8(e, ok);
 	trans_cold(t, &c);
-	b->code = em_rx(e);
+	b->entry = em_rx(e) - b->code_jc;
 }
 
 static void map_point(struct trans *t)
@@ -243,7 +243,7 @@ static void emit_cold(struct trans *t)
 		case COLD_LINK: {
 			struct link *l = &t->b->link[c->arg];
 
-			l->stub = em_rx(e);
+			l->stub = em_rx(e) - cb->rx;
 			l->off = c->off;
 			em_patch32(e, em_call32(e), cb->stub_link);
 			break;
@@ -422,7 +422,7 @@ struct block *soft_translate(struct soft_vcpu *sv, struct cpage *p, u64 va, u16 
 	if (p2)
 		soft_block_join(b, p2);
 	b->nr_insns = t->nr_map;
-	b->code_end = em_rx(&t->e);
+	b->code_len = em_rx(&t->e) - b->code_jc;
 	sv->nr_blocks++;
 	sv->nr_map += t->nr_map;
 	b->nr_links = t->nr_links;

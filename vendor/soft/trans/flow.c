@@ -38,7 +38,7 @@ static void link_here(struct trans *t, u8 *site, s64 off)
 	struct link *l = &t->b->link[t->nr_links];
 	struct cold c = { .kind = COLD_LINK, .insn = t->i, .site = site, .arg = t->nr_links++, .off = off };
 
-	*l = (struct link){ .site = site + t->e.rx_delta, .from = t->b };
+	*l = (struct link){ .site = site - t->sv->cb.rw, .from = t->b };
 	trans_cold(t, &c);
 }
 
