@@ -159,6 +159,66 @@ static void matrix(bool wp)
 	}
 }
 
+SNIPPET(read_then_write, "mov 8(" R(di) "), %eax; mov 16(" R(di) "), %edx; add (" R(di) "), %eax", "mov %eax, 24(" R(di) ")");
+SNIPPET(read_two, "mov (" R(di) "), %eax", "add 8(" R(di) "), %eax");
+SNIPPET(write_two, "movl $0x1111, (" R(di) ")", "movl $0x2222, 8(" R(di) ")");
+
+/* What it leaves in EAX; it must not fault. */
+static u32 value_of(const void *fn, ul arg)
+{
+	ul v;
+
+	__asm__ volatile("call *%1" : "=a"(v) : "r"(fn), "D"(arg) : "memory", "cc", "dx");
+	return v;
+}
+
+/* Several operands with one base register: each has its own rights, its own page, its own faults. */
+static void neighbours(void)
+{
+	volatile u32 *frame = (volatile u32 *)TEST_PA;
+	ul end = TEST_VA + 0xff8;
+
+	for (u32 i = 0; i < 4 * PAGE / 4; i++)
+		frame[i] = i;
+	wr_cr0(rd_cr0() | CR0_WP);
+	for (u32 i = 0; i < 3; i++) {
+		map(P | RW | US, TEST_PA | P | (i == 1 ? RW : 0));
+		value_of(read_two, TEST_VA + 64);	/* so that the page is in the TLB, for reads */
+		try_kernel(read_then_write, TEST_VA + 64);
+		if (i == 1)
+			check("neighbours_writable", trap.vector, NONE);
+		else
+			check_trap("neighbours_read_only", PF, 3, read_then_write_at);
+	}
+	map(P | RW | US, TEST_PA | P | RW);
+	for (u32 i = 0; i < 3; i++)
+		check("neighbours_read", value_of(read_two, TEST_VA + 64), 16 + 18);
+	check("neighbours_clean", get(page_tab, tab_index(TEST_VA)) & (A | D), A);
+	try_kernel(write_two, TEST_VA + 64);
+	check("neighbours_dirty", get(page_tab, tab_index(TEST_VA)) & (A | D), A | D);
+	check("neighbours_written", frame[16] << 16 | frame[18], 0x11112222);
+	/* the second operand is in the next page, which is not there */
+	for (u32 i = 0; i < 2; i++) {
+		set(page_tab, tab_index(TEST_VA + PAGE), 0);
+		flush_tlb();
+		try_kernel(read_two, end);
+		check_trap("neighbours_next_absent", PF, 0, read_two_at);
+		report("neighbours_next_absent", "cr2", trap.cr2, end + 8);
+		try_kernel(write_two, end);
+		check_trap("neighbours_next_absent_write", PF, 2, write_two_at);
+		report("neighbours_next_absent_write", "cr2", trap.cr2, end + 8);
+		check("neighbours_first_written", frame[0xff8 / 4], 0x1111);
+		frame[0xff8 / 4] = 0xff8 / 4;
+		/* and now it is, with another frame than the next */
+		set(page_tab, tab_index(TEST_VA + PAGE), (TEST_PA + 3 * PAGE) | P | RW);
+		flush_tlb();
+		check("neighbours_two_pages", value_of(read_two, end), 0xff8 / 4 + 3 * PAGE / 4);
+	}
+	set(page_tab, tab_index(TEST_VA + PAGE), 0);
+	map(P | RW | US, TEST_PA | P | RW);
+	wr_cr0(rd_cr0() & ~CR0_WP);
+}
+
 /* CR2 and the error code of pages that are not there, or have reserved bits set */
 static void missing(void)
 {
@@ -412,6 +472,7 @@ static void all(void)
 	matrix(false);
 	matrix(true);
 	missing();
+	neighbours();
 	accessed_dirty();
 	tlb();
 }

@@ -110,7 +110,7 @@ void soft_link(struct soft_vcpu *sv, struct link *l, struct block *to)
 	bool direct;
 
 	if (l->to || l->from->dead || to->dead || l->from->cpage != to->cpage || to->gfn2 != ~0UL ||
-	    l->from->key != to->key)
+	    ((l->from->key ^ to->key) & ~CODE_ALONE) || l->alone != !!(to->key & CODE_ALONE))
 		return;
 	/* backward jumps look at the kick flag; so does the way into vector code, for its registers */
 	direct = to->offset > l->from->offset && (!to->vec || l->from->vec);
@@ -304,13 +304,35 @@ bool soft_block_at(struct soft_vcpu *sv, const struct cpage *p, u32 off, u16 key
 	return block_at(sv, p, off, key, block_hash(p->gfn, off, key));
 }
 
-struct block *soft_find_block(struct soft_vcpu *sv, u64 va, int *why)
+static void jc_set(struct space *s, u32 j, struct jc_entry entry)
 {
-	struct space *s = sv->space;
+	if (s->nr_jc < SPACE_MAX_JC)
+		s->jc_filled[s->nr_jc] = j;
+	if (s->nr_jc <= SPACE_MAX_JC)
+		s->nr_jc++;
+	s->jc[j] = entry;
+}
+
+/* Whoever has the address's place moves to another in the line, by turns. */
+static void jc_insert(struct space *s, u64 va, const struct block *b)
+{
+	u32 j = JC_INDEX(va), line = j & ~(JC_LINE - 1);
+	struct jc_entry was = s->jc[j];
+
+	for (u32 k = line; k < line + JC_LINE; k++)
+		if (s->jc[k].neg_va == -va)
+			s->jc[k] = jc_empty(k);		/* leads to a block that is gone */
+	if (was.code && was.neg_va != -va)
+		jc_set(s, line + (j + 1 + s->jc_turn++ % (JC_LINE - 1)) % JC_LINE, was);
+	jc_set(s, j, (struct jc_entry){ .neg_va = -va, .code = (u64)b->code_jc });
+}
+
+struct block *soft_find_block(struct soft_vcpu *sv, u64 va, bool alone, int *why)
+{
 	struct cpage *p = soft_fetch_page(sv, va, why);
-	u32 off = va & ~HV_PAGE_MASK, h, j;
+	u32 off = va & ~HV_PAGE_MASK, h;
 	bool edge = at_edge(sv, va);
-	u16 key = sv->code_key | (edge ? CODE_EDGE : 0);
+	u16 key = sv->code_key | (edge ? CODE_EDGE : 0) | (alone ? CODE_ALONE : 0);
 	struct block *b;
 
 	if (!p)
@@ -351,13 +373,9 @@ struct block *soft_find_block(struct soft_vcpu *sv, u64 va, int *why)
 		*why = SOFT_EMULATE;
 		return (u64)(u32)(va - sv->cs_base) + b->bytes - 1 <= sv->rip_last ? b : NULL;
 	}
-	j = JC_INDEX(va);
-	if (s->nr_jc < SPACE_MAX_JC)
-		s->jc_filled[s->nr_jc] = j;
-	if (s->nr_jc <= SPACE_MAX_JC)
-		s->nr_jc++;
-	s->jc[j].code = (u64)b->code_jc;
-	s->jc[j].neg_va = -va;
+	if (alone)
+		return b;
+	jc_insert(sv->space, va, b);
 	return b;
 }
 

@@ -152,7 +152,7 @@ static void forget_jumps(struct space *s, u64 va, u32 len)
 {
 	for (u32 n = 0, j = JC_INDEX(va); n < len >> JC_SHIFT; n++, j = (j + 1) % JC_SIZE)
 		if (-s->jc[j].neg_va - va < len)
-			s->jc[j] = (struct jc_entry){ .neg_va = j ? 0 : -(u64)(1 << JC_SHIFT) };
+			s->jc[j] = jc_empty(j);
 }
 
 void soft_flush_fetch(struct space *s)
@@ -163,7 +163,8 @@ void soft_flush_fetch(struct space *s)
 		for (u32 i = 0; i < s->nr_jc; i++)
 			s->jc[s->jc_filled[i]] = (struct jc_entry){ 0 };
 	}
-	s->jc[0].neg_va = -(u64)(1 << JC_SHIFT);
+	for (u32 i = 0; i < JC_LINE; i++)
+		s->jc[i] = jc_empty(i);
 	s->nr_jc = 0;
 	host_memset(s->itlb, 0, sizeof(s->itlb));
 	host_memset(s->fetched, 0, sizeof(s->fetched));

@@ -224,7 +224,7 @@ static u32 run(struct soft_vcpu *sv)
 			code = (const u8 *)jc->code;
 			goto enter;
 		}
-		b = soft_find_block(sv, va, &why);
+		b = soft_find_block(sv, va, link && link->alone, &why);
 		if (unlikely(!b)) {
 			link = NULL;
 			if (why == SOFT_FULL) {

@@ -100,6 +100,7 @@ static void set_masks(struct soft_vcpu *sv)
 {
 	sv->pext_tlb = (u64)(TLB_SIZE - 1) << HV_PAGE_SHIFT;
 	sv->pext_jc = (u64)(JC_SIZE - 1) << JC_SHIFT;
+	sv->pext_line = sv->pext_jc & ~((u64)(JC_LINE - 1) << JC_SHIFT);
 	sv->clear_if = ~X86_FLAG_IF;
 	sv->clear_df = ~X86_FLAG_DF;
 	sv->only_df = X86_FLAG_DF;

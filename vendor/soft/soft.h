@@ -33,11 +33,21 @@ struct tlb {
 #define JC_SIZE		(1u << JC_BITS)
 #define JC_SHIFT	2	/* lowest address bit that takes part in the index */
 #define JC_INDEX(va)	(((va) >> JC_SHIFT) & (JC_SIZE - 1))
+/*
+ * An address has its entry at JC_INDEX(va), where translated code looks. One that had to make room for another stands
+ * elsewhere in the line of so many: a stub looks there (stub_jump).
+ */
+#define JC_LINE		4u
 
 struct jc_entry {
-	u64 neg_va;		/* minus the guest-linear address of a block's first byte; empty: of another slot's */
+	u64 neg_va;		/* minus the guest-linear address of a block's first byte; empty: of another line's */
 	u64 code;		/* its entry for jumps that come with the address in T1 */
 };
+
+static inline struct jc_entry jc_empty(u32 j)
+{
+	return (struct jc_entry){ .neg_va = j < JC_LINE ? -(u64)(JC_LINE << JC_SHIFT) : 0 };
+}
 
 #define ITLB_SIZE	4096u
 
@@ -83,7 +93,7 @@ struct space {
 	u64 stk_host;
 	u64 stk_addend;
 	struct tlb tlb;
-	struct jc_entry jc[JC_SIZE];
+	struct jc_entry jc[JC_SIZE] __aligned(64);
 	struct itlb_entry itlb[ITLB_SIZE];
 	struct space_key key;
 	u64 cr3;		/* whose tables the entries came from, as in the key but never SPACE_SHARED */
@@ -104,7 +114,7 @@ struct space {
 	u16 wslot[1 << WSLOT_BITS];
 	u64 fetched[FILTER_SIZE];	/* filter of guest-linear pages that the jump cache may have entries for */
 	bool fetched_low, fetched_high;	/* code was fetched from that half of the address space */
-	u32 nr_jc;
+	u32 nr_jc, jc_turn;
 	u16 jc_filled[SPACE_MAX_JC];
 	struct walk_mode walk;
 };
@@ -128,6 +138,7 @@ struct space {
 #define CODE_CSFLAT	0x200	/* 32-bit code; CS has base 0 and covers 4 GiB */
 #define CODE_REAL	0x400	/* real mode */
 #define CODE_REALSEG	0x800	/* and ES, DS, FS, GS look as if they were loaded in it */
+#define CODE_ALONE	0x2000	/* only in blocks: no two accesses share a check; see trans/group.c */
 #define CODE_EDGE	0x1000	/* only in blocks: the page, or the next one's start, is not all inside CS */
 
 struct block;
@@ -139,11 +150,14 @@ struct link {
 	struct block *from;
 	u32 site, stub;		/* in the code buffer: the jump's rel32, and its exit stub */
 	s32 off;		/* target, from the page's start */
+	bool alone;		/* leads to a block with CODE_ALONE */
 };
 
 #define BLOCK_MAX_INSNS	48
 #define BLOCK_MAX_SIDE	4	/* conditional jumps that it goes on after */
-#define BLOCK_MAX_LINKS	(BLOCK_MAX_SIDE + 2)
+#define BLOCK_MAX_PEEKS	(BLOCK_MAX_SIDE + 2)
+#define BLOCK_MAX_GROUPS 6	/* of accesses that share a check */
+#define BLOCK_MAX_LINKS	(BLOCK_MAX_SIDE + 2 + BLOCK_MAX_GROUPS)
 
 /* Of these there are many: no byte too much. */
 struct block {
@@ -170,7 +184,7 @@ struct block {
 	u64 sum, sum2;			/* of its guest bytes in its page, with those peeked at, and in gfn2 */
 	u64 lines;			/* a bit per 64 bytes of the page that these are in */
 	/* where it was looked which flags its successors read */
-	struct { u16 offset, len; } peek[BLOCK_MAX_LINKS];
+	struct { u16 offset, len; } peek[BLOCK_MAX_PEEKS];
 };
 
 #define PAGE_CHANGING	32	/* more than a kernel does to a page when it patches itself at boot */
@@ -201,7 +215,7 @@ struct codebuf {
 	/* The last part is for slow paths, so that what runs stands close together. */
 	size_t cold_start, cold_used;
 	/* shared stubs at its start, executable addresses */
-	u8 *stub_exit, *stub_tlb, *stub_jump_miss, *stub_link, *stub_kick;
+	u8 *stub_exit, *stub_tlb, *stub_jump, *stub_jump_miss, *stub_link, *stub_kick;
 	size_t start;				/* where blocks begin */
 };
 
@@ -253,10 +267,13 @@ struct soft_vcpu {
 	u32 vec_away;			/* the guest's vector state is in vcpu->xsave, not in the host's registers */
 	u64 pext_tlb, pext_jc;		/* masks for address pieces, taken with PEXT */
 	u64 pext_page[6];		/* page number and the low bits that alignment to 1 << n needs zero */
-	u64 clear_if;			/* ~IF, for PEXT and PDEP */
-	u64 scratch[4];
+#define NR_ADDENDS	5
+	u64 addend[NR_ADDENDS];		/* host minus guest address of what a check covers; for the running block */
 	u64 call;			/* return address of a slow path's call */
 	struct x86_state st;		/* rsp: [rsp + 8 * n] are the general registers */
+	u64 scratch[4];
+	u64 pext_line;			/* as pext_jc, for the jump cache's lines */
+	u64 clear_if;			/* ~IF, for PEXT and PDEP */
 	u32 exit_arg;
 	u64 exit_arg64;
 	u64 host_rsp;			/* the client thread's, while inside */
@@ -397,7 +414,7 @@ void *soft_access(struct soft_vcpu *sv, u64 va, u32 len, bool write, int *fault)
 struct cpage *soft_fetch_page(struct soft_vcpu *sv, u64 va, int *why);
 
 /* ---- block.c ---- */
-struct block *soft_find_block(struct soft_vcpu *sv, u64 va, int *why);
+struct block *soft_find_block(struct soft_vcpu *sv, u64 va, bool alone, int *why);
 /* The linear address of the page after va's. */
 u64 soft_next_page(const struct soft_vcpu *sv, u64 va);
 /* Outside 64-bit mode: the last offset in CS that code may stand at without jumps that wrap. */

@@ -27,7 +27,7 @@
 #define CTX_VA		0x30000000UL
 #define CODE_SIZE	0x200000UL
 #define DATA_SIZE	0x2000UL
-#define SLOT_BYTES	64UL
+#define SLOT_BYTES	128UL
 
 /* Linux's selectors, and those of the LDT that 16-bit code gets */
 #define HOST_CS32	0x23
@@ -58,7 +58,7 @@
 #define GPA_HANDLERS	0xa000UL
 #define LOW_SIZE	0x200000UL
 
-#define MAX_SEQ		4
+#define MAX_SEQ		8
 #define XS_SIZE		832
 
 struct regs {
@@ -283,6 +283,19 @@ static void set64(u64 gpa, u64 v)
 	memcpy(guest_low + gpa, &v, 8);
 }
 
+/* guest_data as guest-physical memory: in the order that guest_tables() undoes. */
+static u8 *data_slot(void)
+{
+	u8 *slot;
+
+	slot = mmap(NULL, DATA_SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	/* with an old size of 0, of shared memory: a second mapping */
+	for (u64 i = 0; i < DATA_SIZE; i += 4096)
+		if (mremap(guest_data + i, 0, 4096, MREMAP_MAYMOVE | MREMAP_FIXED, slot + DATA_SIZE - 4096 - i) == MAP_FAILED)
+			die("mremap");
+	return slot;
+}
+
 static void guest_tables(void)
 {
 	set64(GPA_PML4, GPA_PDPT | 3);
@@ -291,8 +304,9 @@ static void guest_tables(void)
 	set64(GPA_PD, 0x83);
 	set64(GPA_PD + (CODE_VA >> 21) * 8, CODE_VA | 0x83);
 	set64(GPA_PD + (DATA_VA >> 21) * 8, GPA_PT_DATA | 3);
+	/* the last page first: neighbours in linear memory are none behind it */
 	for (u64 i = 0; i < DATA_SIZE / 4096; i++)
-		set64(GPA_PT_DATA + i * 8, (DATA_VA + i * 4096) | 3);
+		set64(GPA_PT_DATA + i * 8, (DATA_VA + DATA_SIZE - (i + 1) * 4096) | 3);
 	set64(GPA_GDT + 8, 0x00af9b000000ffffUL);
 	set64(GPA_GDT + 16, 0x00cf93000000ffffUL);
 	for (u64 v = 0; v < 32; v++) {
@@ -354,14 +368,14 @@ static void guest_init(void)
 	vm = anykvm_ioctl(sys, KVM_CREATE_VM, 0);
 	guest_low = mmap(NULL, LOW_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	guest_code = mmap(NULL, CODE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	guest_data = mmap(NULL, DATA_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	guest_data = mmap(NULL, DATA_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	m[0] = (struct kvm_userspace_memory_region){ .slot = 0,
 						     .memory_size = LOW_SIZE,
 						     .userspace_addr = (u64)guest_low };
 	m[1] = (struct kvm_userspace_memory_region){ .slot = 1, .guest_phys_addr = CODE_VA, .memory_size = CODE_SIZE,
 						     .userspace_addr = (u64)guest_code };
 	m[2] = (struct kvm_userspace_memory_region){ .slot = 2, .guest_phys_addr = DATA_VA, .memory_size = DATA_SIZE,
-						     .userspace_addr = (u64)guest_data };
+						     .userspace_addr = (u64)data_slot() };
 	for (int i = 0; i < 3; i++) {
 		r = anykvm_ioctl(vm, KVM_SET_USER_MEMORY_REGION, (unsigned long)&m[i]);
 		if (r < 0) {
@@ -435,6 +449,9 @@ struct seq {
 	u32 fixed;		/* registers whose initial value is decided (bit per register) */
 	bool stack_edge;	/* the stack pointer is near the segment's end */
 	u32 written;		/* registers that an earlier instruction may have changed */
+	/* Operands that all have this base, close together, so that the translator checks them as one. 0: not so */
+	u8 base;
+	bool base_moved;
 };
 
 static bool excluded(const struct insn *in)
@@ -494,6 +511,42 @@ static bool known(const struct seq *s, u8 reg)
 	return !((s->written >> reg) & 1);
 }
 
+/* [base + disp8] in place of the operand that was decoded. */
+static bool rebase(const struct seq *s, struct insn *in, u8 *b)
+{
+	u32 end = in->imm_size ? in->imm_off : in->len, sib = (in->modrm & 7) == 4;
+	u32 at = end - in->disp_size - sib - 1;
+
+	if (in->enc == ENC_VEX || !in->has_modrm || in->addrsize != 8)
+		return false;
+	if (!(in->pfx & PFX_REX) && s->base >= 8)
+		return false;
+	if (in->pfx & PFX_REX) {
+		u8 *rex = memchr(b, in->rex, at);
+
+		*rex = (*rex & ~1) | s->base >> 3;
+	}
+	b[at] = 0x40 | (in->modrm & 0x38) | (s->base & 7);
+	return insn_decode(in, b, INSN_MAX_LEN, mode) == DECODE_OK && in->has_mem && in->base == s->base &&
+	       in->index == INSN_BASE_NONE;
+}
+
+/* lea disp8(base), base or add or sub $imm8, base: it stays near. */
+static bool move_base(struct seq *s)
+{
+	u8 *b = s->bytes + s->len;
+	u32 kind = rnd() % 3;
+
+	b[0] = 0x48 | (s->base >> 3) | (kind ? 0 : (s->base >> 3) << 2);
+	b[1] = kind ? 0x83 : 0x8d;
+	b[2] = kind ? 0xc0 | (kind == 2 ? 5 : 0) << 3 | (s->base & 7) : 0x40 | (s->base & 7) << 3 | (s->base & 7);
+	b[3] = rnd() % 32 - 16;
+	s->base_moved = true;
+	s->len += 4;
+	s->n++;
+	return true;
+}
+
 /* Make the operand's address lie in the data, by choosing the base register or the displacement. */
 static bool aim(struct seq *s, struct insn *in, u64 at)
 {
@@ -502,6 +555,9 @@ static bool aim(struct seq *s, struct insn *in, u64 at)
 
 	if (mode == INSN_MODE_64 && !in->has_modrm)
 		return false;
+	if (s->base)
+		return !((s->written >> s->base) & 1) &&
+		       !((in->attr & INSN_ALIGNED) && ctx->in.gpr[s->base] > DATA_VA + DATA_SIZE - 512);
 	target = DATA_VA + rnd() % (DATA_SIZE - size);
 	if (rnd() % 4)
 		target &= ~(u64)(size >= 32 ? 31 : size >= 16 ? 15 : size >= 8 ? 7 : size - 1);
@@ -543,6 +599,8 @@ static bool add_insn(struct seq *s, u64 at)
 	struct insn in;
 	u32 n = 0;
 
+	if (s->base && !((s->written >> s->base) & 1) && rnd() % 6 == 0)
+		return move_base(s);
 	for (u32 i = 0; i < INSN_MAX_LEN; i++)
 		b[i] = rnd();
 	/* steer: plain opcodes are reached by chance, prefixes and the other maps need help */
@@ -569,7 +627,8 @@ static bool add_insn(struct seq *s, u64 at)
 	case 14: n = 0; b[n++] = 0xc4; b[n] = (b[n] & 0xe0) | 0xc0 | (1 + rnd() % 3); break;
 	case 15: n = 0; b[n++] = 0xc5; b[n] |= 0xc0; break;
 	}
-	if (insn_decode(&in, b, INSN_MAX_LEN, mode) != DECODE_OK || excluded(&in))
+	if (insn_decode(&in, b, INSN_MAX_LEN, mode) != DECODE_OK ||
+	    (s->base && in.has_mem && !rebase(s, &in, b)) || excluded(&in))
 		return false;
 	if (in.family == FAM_FLOW) {
 		memset(b + in.imm_off, 0, in.imm_size);
@@ -626,6 +685,24 @@ static bool add_insn(struct seq *s, u64 at)
 	s->len += in.len;
 	s->n++;
 	return true;
+}
+
+/*
+ * What no operand and no rule above says is written must not be: the translator and the emulator rely on it. A
+ * moved base is in none of them.
+ */
+static bool wrote_more(const struct seq *s)
+{
+	u32 may = s->written | 1u << X86_RSP | (s->base_moved ? 1u << s->base : 0);
+	bool bad = false;
+
+	for (u32 i = 0; i < nr_regs; i++) {
+		if (((may >> i) & 1) || ctx->out.gpr[i] == ctx->in.gpr[i])
+			continue;
+		printf("  register %u is changed, and no operand says so\n", i);
+		bad = true;
+	}
+	return bad;
 }
 
 static void random_vectors(void)
@@ -781,6 +858,18 @@ static bool one_case(u64 number)
 		ctx->in.gpr[X86_RSP] |= rnd() & 0xffff0000;
 	}
 	ctx->in.flags = 2 | (rnd() & 0x8d5) | (rnd() % 8 ? 0 : 0x400);
+	if (mode == INSN_MODE_64 && rnd() % 3 == 0) {
+		static const u8 bases[] = { X86_RBX, X86_RBP, X86_RSI, X86_RDI, X86_R8, X86_R11, X86_R13, X86_R15 };
+
+		s.base = bases[rnd() % sizeof(bases)];
+		/* in the middle of a page, around its end, around the data's end */
+		ctx->in.gpr[s.base] = DATA_VA + (rnd() % 3 == 0 ? 0x800 : rnd() & 1 ? 0x1000 : DATA_SIZE - 64) +
+				      rnd() % 256 - 128;
+		if (rnd() & 1)
+			ctx->in.gpr[s.base] &= ~15UL;
+		s.fixed |= 1u << s.base;
+		want = 2 + rnd() % (MAX_SEQ - 1);
+	}
 	for (u32 tries = 0; s.n < want && tries < 400; tries++) {
 		struct seq before = s;
 
@@ -798,7 +887,7 @@ static bool one_case(u64 number)
 	memcpy(guest_data, data, DATA_SIZE);
 	run_native((u8 *)at, s.bytes, s.len);
 	gv = run_guest(at, s.bytes, s.len, &g, &frip, xs);
-	if (gv == -2 || compare(native_vector, gv, &g, frip, xs)) {
+	if (gv == -2 || compare(native_vector, gv, &g, frip, xs) || (native_vector < 0 && wrote_more(&s))) {
 		printf("case %lu, seed %lu:\n", (unsigned long)number, (unsigned long)start);
 		print_seq(&s, at);
 		return true;

@@ -68,7 +68,7 @@ static int decode_block(struct trans *t, const struct cpage *p, u32 off)
 			return r;
 		t->n++;
 		off += in->len;
-		if (in->op == OP_JCC && side++ < BLOCK_MAX_SIDE && p->all_kills < PAGE_CHANGING && off < HV_PAGE_SIZE - INSN_MAX_LEN &&
+		if (in->op == OP_JCC && side++ < BLOCK_MAX_SIDE && p->all_kills < PAGE_CHANGING && off < HV_PAGE_SIZE - INSN_MAX_LEN && !(t->key & CODE_ALONE) &&
 		    !soft_block_at(t->sv, p, off, t->key))
 			continue;
 		if (in->family == FAM_FLOW)
@@ -325,6 +325,27 @@ static u8 *far_jump(struct emitter *e, const u8 *target)
 	return at;
 }
 
+/* T1 = address that was not at its place in the jump cache: elsewhere in the line? No flag may change. */
+static void emit_jump_stub(struct emitter *e, struct codebuf *cb)
+{
+	u8 *hit[JC_LINE];
+
+	cb->stub_jump = em_rx(e);
+	em_pext(e, T2, T1, SV(pext_line));
+	em_lea(e, 8, T2, HMEM_X(H_NONE, T2, 3, 0));
+	for (u32 k = 0; k < JC_LINE; k++) {
+		em_mov_rm(e, 8, T0, HMEM_GS(H_NONE, T2, 3, SPACE_OFF(jc[k].neg_va)));
+		em_lea(e, 8, T0, HMEM_X(T0, T1, 0, 0));
+		hit[k] = em_jrcxz(e);
+	}
+	em_patch32(e, em_jmp32(e), cb->stub_jump_miss);
+	for (u32 k = 0; k < JC_LINE; k++) {
+		em_here8(e, hit[k]);
+		em_mov_rm(e, 8, T2, HMEM_GS(H_NONE, T2, 3, SPACE_OFF(jc[k].code)));
+		em_jmp_reg(e, T2);
+	}
+}
+
 static void emit_common_stubs(struct soft_vcpu *sv)
 {
 	struct codebuf *cb = &sv->cb;
@@ -338,6 +359,7 @@ static void emit_common_stubs(struct soft_vcpu *sv)
 	em_mov_mr(&e, 8, SV(st.rip), T1);
 	em_mov_ri(&e, H_RCX, SX_JUMP);
 	em_patch32(&e, em_jmp32(&e), cb->stub_exit);
+	emit_jump_stub(&e, cb);
 	cb->start = cb->used = (e.p - cb->rw + 63) & ~63UL;
 	cb->cold_start = cb->cold_used = cb->size / 4 * 3;
 }
@@ -408,6 +430,7 @@ struct block *soft_translate(struct soft_vcpu *sv, struct cpage *p, u64 va, u16 
 			end += t->insns[i].len;
 		find_liveness(t, p->host, end);
 	}
+	trans_find_groups(t);
 	for (u32 i = 0; i < t->n; i++)
 		b->vec |= (t->insns[i].attr & (INSN_VECTOR | INSN_FPU)) || t->insns[i].family == FAM_SSE ||
 			  t->insns[i].family == FAM_AVX || t->insns[i].family == FAM_X87;

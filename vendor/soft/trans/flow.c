@@ -18,7 +18,7 @@ void trans_jump_t1(struct trans *t)
 	em_mov_rm(e, 8, T0, HMEM_GS(H_NONE, T0, 3, SPACE_OFF(jc[0].neg_va)));
 	em_lea(e, 8, T0, HMEM_X(T0, T1, 0, 0));
 	hit = em_jrcxz(e);
-	em_patch32(e, em_jmp32(e), t->sv->cb.stub_jump_miss);
+	em_patch32(e, em_jmp32(e), t->sv->cb.stub_jump);
 	em_here8(e, hit);
 	em_jmp_reg(e, T2);
 }
@@ -32,17 +32,17 @@ static bool in_page(s64 off)
 	return off >= 0 && off <= (s64)(HV_PAGE_SIZE - INSN_MAX_LEN);
 }
 
-/* A patchable jump to page start + off; its first target is a stub that asks for the link. */
-static void link_here(struct trans *t, u8 *site, s64 off)
+/* The jump's first target is a stub that asks for the link. */
+void trans_link(struct trans *t, u8 *site, s64 off, bool alone)
 {
 	struct link *l = &t->b->link[t->nr_links];
 	struct cold c = { .kind = COLD_LINK, .insn = t->i, .site = site, .arg = t->nr_links++, .off = off };
 
-	*l = (struct link){ .site = site - t->sv->cb.rw, .from = t->b };
+	*l = (struct link){ .site = site - t->sv->cb.rw, .from = t->b, .alone = alone };
 	trans_cold(t, &c);
 }
 
-static bool links(const struct trans *t, s64 off)
+bool trans_links(const struct trans *t, s64 off)
 {
 	return in_page(off) && t->b->gfn2 == ~0UL && !(t->key & CODE_EDGE);
 }
@@ -101,8 +101,8 @@ void trans_goto_far(struct trans *t, s64 off, u8 opsize, s32 from)
 
 void trans_goto_off(struct trans *t, s64 off, u8 opsize)
 {
-	if (links(t, off))
-		link_here(t, em_jmp32(&t->e), off);
+	if (trans_links(t, off))
+		trans_link(t, em_jmp32(&t->e), off, false);
 	else
 		trans_goto_far(t, off, opsize, opsize ? t->off : off);
 }
@@ -110,8 +110,8 @@ void trans_goto_off(struct trans *t, s64 off, u8 opsize)
 /* The conditional jump whose displacement is at site leads to page start + off. */
 static void branch_to_off(struct trans *t, u8 *site, s64 off, u8 opsize)
 {
-	if (links(t, off)) {
-		link_here(t, site, off);
+	if (trans_links(t, off)) {
+		trans_link(t, site, off, false);
 	} else {
 		struct cold c = { .kind = COLD_JUMP_OFF, .insn = t->i, .site = site, .off = off, .arg = opsize,
 				  .from = opsize ? t->off : off };
@@ -130,8 +130,7 @@ static void push_return(struct trans *t, u8 opsize)
 		trans_push_value(t, opsize, H_NONE);
 		return;
 	}
-	trans_sp_ea(t, -8);
-	a = trans_access(t, X86_SS, 8, true, trans_flags_before(t), true);
+	a = trans_sp_access(t, -8, 8, true);
 	trans_page_off(t, a.free, t->next_off);
 	em_mov_mr(&t->e, 8, a.m, a.free);
 	trans_sp_add(t, -8);
@@ -149,10 +148,8 @@ static bool load_target(struct trans *t, const struct insn *in)
 		else
 			trans_gpr_load(t, in->opsize, T1, o->reg);
 	} else {
-		if (!trans_ea(t, in))
+		if (!trans_operand(t, in, in->opsize, false, in->seg == X86_SS && in->base == X86_RSP, &a))
 			return false;
-		a = trans_access(t, in->seg, in->opsize, false, trans_flags_before(t),
-				 in->seg == X86_SS && in->base == X86_RSP);
 		em_mov_rm(&t->e, in->opsize, T1, a.m);
 	}
 	code_segment(t, t->off);
@@ -177,7 +174,7 @@ static bool trans_loop(struct trans *t, const struct insn *in, s64 target)
 		return true;
 	}
 	/* the count must not change before a target outside CS is noticed */
-	if (!cs_is_flat(t) && !links(t, target))
+	if (!cs_is_flat(t) && !trans_links(t, target))
 		return false;
 	if (size == 2) {
 		em_lea(e, 4, T0, HMEM(H_R13, -1));
@@ -200,7 +197,7 @@ static bool trans_loop(struct trans *t, const struct insn *in, s64 target)
 
 static void trans_call(struct trans *t, const struct insn *in, s64 target)
 {
-	if (cs_is_flat(t) || links(t, target)) {
+	if (cs_is_flat(t) || trans_links(t, target)) {
 		push_return(t, in->opsize);
 		trans_goto_off(t, target, in->opsize);
 		return;
@@ -217,8 +214,7 @@ static void trans_ret(struct trans *t, const struct insn *in)
 {
 	struct access a;
 
-	trans_sp_ea(t, 0);
-	a = trans_access(t, X86_SS, in->opsize, false, trans_flags_before(t), true);
+	a = trans_sp_access(t, 0, in->opsize, false);
 	em_mov_rm(&t->e, in->opsize, T1, a.m);
 	code_segment(t, t->off);
 	trans_sp_add(t, in->opsize + (in->imm_size ? (u16)in->imm : 0));

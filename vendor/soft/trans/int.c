@@ -93,9 +93,8 @@ static bool high8_mem(struct trans *t, const struct insn *in, const struct opnd 
 	struct gslot reg = { .o = o, .host = 4 + o->reg };
 	struct access a;
 
-	if (!in->mem_size || !trans_ea(t, in))
+	if (!in->mem_size || !trans_operand(t, in, in->mem_size, in->mem_access & OPND_W, on_stack(in), &a))
 		return false;
-	a = trans_access(t, in->seg, in->mem_size, in->mem_access & OPND_W, trans_flags_before(t), false);
 	if (!(o->access & OPND_W)) {
 		/* only its value is needed */
 		em_rorx(e, 4, a.free, trans_home[o->reg], 8);
@@ -171,8 +170,8 @@ static bool generic_high8(struct trans *t, const struct insn *in)
 	return true;
 }
 
-/* SSE4.2 string compares that leave an index in ECX. */
-static bool index_result(const struct insn *in)
+/* SSE4.2 string compares. */
+bool trans_index_result(const struct insn *in)
 {
 	return in->op == OP_PCMPISTRI || in->op == OP_PCMPESTRI || in->op == OP_VPCMPISTRI ||
 	       in->op == OP_VPCMPESTRI;
@@ -183,7 +182,7 @@ bool trans_generic(struct trans *t, const struct insn *in)
 	struct emitter *e = &t->e;
 	struct gslot slot[3] = { { 0 } };
 	const struct gslot *reg = NULL, *rm = NULL, *vvvv = NULL, *opc = NULL;
-	bool force_rex = false, cl = has_implicit(in, X86_RCX) || index_result(in);
+	bool force_rex = false, cl = has_implicit(in, X86_RCX) || trans_index_result(in);
 	unsigned int n = 0, nspill = 0;
 	struct access a;
 	u8 temps[3], ntemps = 0;
@@ -238,10 +237,8 @@ bool trans_generic(struct trans *t, const struct insn *in)
 		/* a pending x87 exception comes before a fault of the address */
 		if (reemit_waits_for_x87(in))
 			em_u8(e, 0x9b);
-		if (!in->mem_size || !trans_ea(t, in))
+		if (!in->mem_size || !trans_operand(t, in, in->mem_size, in->mem_access & OPND_W, on_stack(in), &a))
 			return false;
-		a = trans_access(t, in->seg, in->mem_size, in->mem_access & OPND_W, trans_flags_before(t),
-				 on_stack(in));
 		if (cl) {
 			/* the count belongs in host CL: fold the address into T2 */
 			em_lea(e, 8, T2, a.m);
@@ -285,7 +282,7 @@ bool trans_generic(struct trans *t, const struct insn *in)
 	for (unsigned int i = 0; i < n; i++)
 		if (slot[i].spill && (slot[i].o->access & OPND_W))
 			em_mov_mr(e, 8, GPR_MEM(slot[i].o->reg), slot[i].host);
-	if (index_result(in))
+	if (trans_index_result(in))
 		em_mov_rr(e, 4, H_R13, H_RCX);
 	return true;
 }

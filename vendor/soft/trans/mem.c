@@ -139,6 +139,19 @@ static u32 log2_size(u32 len)
 	return len <= 1 ? 0 : 32 - __builtin_clz(len - 1);
 }
 
+void trans_tlb_index(struct trans *t)
+{
+	struct emitter *e = &t->e;
+
+	if (t->sv->slow_pext) {
+		em_mov_rr(e, 4, T0, T1);
+		em_shift_ri(e, 4, 5, T0, HV_PAGE_SHIFT);
+		em_alu_ri(e, 4, 4, T0, TLB_SIZE - 1);
+	} else {
+		em_pext(e, T0, T1, SV(pext_tlb));
+	}
+}
+
 /* Flags may be clobbered: compare the offset in the page after xor with the tag. */
 static struct access access_plain(struct trans *t, u32 info, bool stack)
 {
@@ -151,13 +164,7 @@ static struct access access_plain(struct trans *t, u32 info, bool stack)
 		c.tag = HMEM_GS(H_NONE, H_NONE, 0, SPACE_OFF(stk_tag));
 		host = HMEM_GS(H_NONE, H_NONE, 0, SPACE_OFF(stk_host));
 	} else {
-		if (t->sv->slow_pext) {
-			em_mov_rr(e, 4, T0, T1);
-			em_shift_ri(e, 4, 5, T0, HV_PAGE_SHIFT);
-			em_alu_ri(e, 4, 4, T0, TLB_SIZE - 1);
-		} else {
-			em_pext(e, T0, T1, SV(pext_tlb));
-		}
+		trans_tlb_index(t);
 		c.tag = HMEM_GS(H_NONE, T0, 3, info & TLBI_WRITE ? SPACE_OFF(tlb.wtag) : SPACE_OFF(tlb.rtag));
 		host = HMEM_GS(H_NONE, T0, 3, SPACE_OFF(tlb.host));
 	}
@@ -236,4 +243,16 @@ struct access trans_access(struct trans *t, u8 seg, u32 len, bool write, u16 fla
 	em_u8(e, 0x9e);						/* sahf */
 	em_mov_rr(e, 8, H_RAX, T2);
 	return a;
+}
+
+bool trans_operand(struct trans *t, const struct insn *in, u32 len, bool write, bool stack, struct access *a)
+{
+	if (trans_grouped(t, false)) {
+		*a = trans_group_access(t, in->base, in->index, in->scale, (s32)in->disp, stack);
+		return true;
+	}
+	if (!trans_ea(t, in))
+		return false;
+	*a = trans_access(t, in->seg, len, write, trans_flags_before(t), stack);
+	return true;
 }

@@ -36,11 +36,18 @@ void trans_sp_add(struct trans *t, s32 delta)
 	}
 }
 
+struct access trans_sp_access(struct trans *t, s32 delta, u32 len, bool write)
+{
+	if (trans_grouped(t, true))
+		return trans_group_access(t, X86_RSP, INSN_BASE_NONE, 0, delta, true);
+	trans_sp_ea(t, delta);
+	return trans_access(t, X86_SS, len, write, trans_flags_before(t), true);
+}
+
 /* Where size bytes will be pushed. */
 static struct access push_access(struct trans *t, u8 size)
 {
-	trans_sp_ea(t, -(s32)size);
-	return trans_access(t, X86_SS, size, true, trans_flags_before(t), true);
+	return trans_sp_access(t, -(s32)size, size, true);
 }
 
 void trans_push_value(struct trans *t, u8 size, u8 src)
@@ -110,8 +117,7 @@ static bool trans_pop(struct trans *t, const struct insn *in)
 
 	if (o->kind != OPND_GPR || (o->reg == X86_RSP && size != sp_size(t)))
 		return false;
-	trans_sp_ea(t, 0);
-	a = trans_access(t, X86_SS, size, false, trans_flags_before(t), true);
+	a = trans_sp_access(t, 0, size, false);
 	h = trans_home[o->reg];
 	if (h == H_NONE || size == 2) {
 		em_mov_rm(&t->e, size, a.free, a.m);
@@ -133,11 +139,15 @@ static void trans_leave(struct trans *t, const struct insn *in)
 	u8 size = sp_size(t);
 	struct access a;
 
-	if (size == 2)
-		em_zx_rr(e, 2, T1, H_RBP);
-	else
-		em_mov_rr(e, size, T1, H_RBP);
-	a = trans_access(t, X86_SS, in->opsize, false, trans_flags_before(t), true);
+	if (trans_grouped(t, true)) {
+		a = trans_group_access(t, X86_RBP, INSN_BASE_NONE, 0, 0, true);
+	} else {
+		if (size == 2)
+			em_zx_rr(e, 2, T1, H_RBP);
+		else
+			em_mov_rr(e, size, T1, H_RBP);
+		a = trans_access(t, X86_SS, in->opsize, false, trans_flags_before(t), true);
+	}
 	/* nothing may change before the load, which can fault */
 	em_mov_rm(e, in->opsize, a.free, a.m);
 	if (size == 2) {

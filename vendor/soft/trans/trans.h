@@ -40,6 +40,17 @@ struct cold {
 	s32 from;		/* COLD_JUMP_OFF: of the jump itself */
 };
 
+/* Accesses that share a check; see group.c. */
+struct group {
+	u8 first, last;		/* instructions */
+	u8 slot;		/* in sv->addend[] */
+	u8 span;		/* bytes that are checked */
+	u8 before;		/* of these before the first one's address */
+	bool write;
+	bool ready;		/* the check has been emitted */
+};
+#define ADDEND_MEM(slot)	HMEM(H_RSP, SV_OFF(addend[0]) + 8 * (s32)(slot))
+
 struct trans {
 	struct soft_vcpu *sv;
 	u16 key;			/* CODE_* */
@@ -58,6 +69,10 @@ struct trans {
 	u32 nr_map;
 	u32 nr_links;
 	u32 nr_peeks;
+	u32 nr_groups;
+	struct group group[BLOCK_MAX_GROUPS];
+	/* per instruction: 1 + its group, or 0; whether that is about a push or pop, not about the operand in ModRM */
+	struct { u8 group; bool implicit; } member[BLOCK_MAX_INSNS + 1];
 };
 
 /*
@@ -82,9 +97,21 @@ struct access trans_access(struct trans *t, u8 seg, u32 len, bool write, u16 fla
 /* T1: from an offset in seg to a linear address, with the segment's checks. Nothing in 64-bit mode. */
 void trans_segment(struct trans *t, u8 seg, u32 len, bool write, u16 flags);
 void trans_page_off(struct trans *t, u8 dst, s64 off);			/* dst = page_va + off */
+void trans_tlb_index(struct trans *t);			/* T0 = the soft TLB's slot for T1; changes flags */
+/* The operand in ModRM, len bytes: address and check, or its part in a shared one. false: leave it to C. */
+bool trans_operand(struct trans *t, const struct insn *in, u32 len, bool write, bool stack, struct access *a);
 void trans_cold(struct trans *t, const struct cold *c);
 
+/* group.c */
+void trans_find_groups(struct trans *t);
+/* Does this instruction's access, its push or pop or the operand in ModRM, share a check? Then: */
+bool trans_grouped(const struct trans *t, bool implicit);
+/* the access at base + (index << scale) + disp, a first one by the stack's entry if stack. Clobbers T0, T1, T2. */
+struct access trans_group_access(struct trans *t, u8 base, u8 index, u8 scale, s32 disp, bool stack);
+
 /* stack.c */
+/* len bytes at stack pointer + delta. */
+struct access trans_sp_access(struct trans *t, s32 delta, u32 len, bool write);
 bool trans_stack(struct trans *t, const struct insn *in);
 /* T1 = stack pointer + delta as an address, or the stack pointer moved by delta (clobbers T0). */
 void trans_sp_ea(struct trans *t, s32 delta);
@@ -95,10 +122,15 @@ bool trans_push_sreg(struct trans *t, const struct insn *in);
 /* int.c */
 bool trans_int(struct trans *t, const struct insn *in);
 bool trans_generic(struct trans *t, const struct insn *in);
+bool trans_index_result(const struct insn *in);		/* leaves an index in ECX, which is no operand */
 /* flow.c: the last instruction; emits all exits of the block */
 bool trans_flow(struct trans *t, const struct insn *in);
 /* A conditional jump after which the block goes on. */
 bool trans_side_exit(struct trans *t, const struct insn *in);
+/* May jumps to page start + off be direct? */
+bool trans_links(const struct trans *t, s64 off);
+/* A direct jump there, whose rel32 is at site; alone: to the twin whose accesses share no checks. */
+void trans_link(struct trans *t, u8 *site, s64 off, bool alone);
 /* Unconditional, to page start + off; opsize: of the jump, as in struct insn, or 0 if it is none. */
 void trans_goto_off(struct trans *t, s64 off, u8 opsize);
 /* The same through the jump cache. from: where the emulator goes on if the target is outside CS. */
