@@ -99,6 +99,8 @@ struct ioctl_row {
 	STRUCT(KVM_SET_XSAVE, vcpu_set_xsave, struct kvm_xsave)					\
 	STRUCT(KVM_GET_XCRS, vcpu_get_xcrs, struct kvm_xcrs)					\
 	STRUCT(KVM_SET_XCRS, vcpu_set_xcrs, struct kvm_xcrs)					\
+	LIST(KVM_GET_NESTED_STATE, vcpu_get_nested_state, struct kvm_nested_state)		\
+	LIST(KVM_SET_NESTED_STATE, vcpu_set_nested_state, struct kvm_nested_state)		\
 	LIST(KVM_GET_MSRS, vcpu_get_msrs, struct kvm_msrs)					\
 	LIST(KVM_SET_MSRS, vcpu_set_msrs, struct kvm_msrs)					\
 	LIST(KVM_SET_CPUID, vcpu_ioctl_set_cpuid, struct kvm_cpuid)				\

@@ -129,6 +129,9 @@ long sys_get_msr_feature_index_list(struct kvm_msr_list *l, u64 uarg);
 long sys_get_msrs(struct kvm_msrs *m, u64 uarg);
 long vcpu_ioctl_set_cpuid2(struct vcpu *vcpu, struct kvm_cpuid2 *c, u64 uarg);
 long vcpu_ioctl_get_cpuid2(struct vcpu *vcpu, struct kvm_cpuid2 *c, u64 uarg);
+long vcpu_get_nested_state(struct vcpu *vcpu, struct kvm_nested_state *s, u64 uarg);
+long vcpu_set_nested_state(struct vcpu *vcpu, struct kvm_nested_state *s, u64 uarg);
+#define NESTED_STATE_SIZE	128	/* the header: guests have nothing to nest */
 long vcpu_get_msrs(struct vcpu *vcpu, struct kvm_msrs *m, u64 uarg);
 long vcpu_set_msrs(struct vcpu *vcpu, struct kvm_msrs *m, u64 uarg);
 
