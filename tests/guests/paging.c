@@ -163,6 +163,9 @@ SNIPPET(read_then_write, "mov 8(" R(di) "), %eax; mov 16(" R(di) "), %edx; add (
 SNIPPET(read_two, "mov (" R(di) "), %eax", "add 8(" R(di) "), %eax");
 SNIPPET(write_two, "movl $0x1111, (" R(di) ")", "movl $0x2222, 8(" R(di) ")");
 
+/* a store that does not happen: of an empty register, with invalid operation unmasked */
+SNIPPET(x87_withheld, "fninit; fnstcw -8(" R(sp) "); andw $~1, -8(" R(sp) "); fldcw -8(" R(sp) "); fsts (" R(di) ")", "fwait");
+
 /* What it leaves in EAX; it must not fault. */
 static u32 value_of(const void *fn, ul arg)
 {
@@ -213,6 +216,14 @@ static void neighbours(void)
 		set(page_tab, tab_index(TEST_VA + PAGE), (TEST_PA + 3 * PAGE) | P | RW);
 		flush_tlb();
 		check("neighbours_two_pages", value_of(read_two, end), 0xff8 / 4 + 3 * PAGE / 4);
+		wr_cr0((rd_cr0() & ~(CR0_EM | CR0_TS)) | CR0_NE);
+		try_kernel(x87_withheld, end + 6);
+		check_trap("neighbours_withheld", MF, 0, x87_withheld_at);
+		check("neighbours_withheld.first", frame[0xffc / 4], 0xffc / 4);
+		check("neighbours_withheld.second", frame[3 * PAGE / 4], 3 * PAGE / 4);
+		__asm__ volatile("fninit");
+		frame[0xffc / 4] = 0xffc / 4;
+		frame[3 * PAGE / 4] = 3 * PAGE / 4;
 	}
 	set(page_tab, tab_index(TEST_VA + PAGE), 0);
 	map(P | RW | US, TEST_PA | P | RW);

@@ -296,6 +296,19 @@ static bool x87_pending(void)
 	return status & 0x80;
 }
 
+/*
+ * Has the store that just ran left memory alone? It does for an unmasked exception that is found before the result
+ * is rounded off: invalid operation (an empty register too), overflow, underflow. SDM 1 8.5
+ */
+static bool x87_withheld(void)
+{
+	u16 status, control;
+
+	__asm__("fnstsw %0" : "=a"(status));
+	__asm__("fnstcw %0" : "=m"(control));
+	return status & ~control & 0x19;
+}
+
 /* ---- the x87's pointers to its last instruction and operand ---------------------------------- */
 
 /* What FNSTENV stores with an operand size of 32 bits in protected mode. SDM 1 8.1.10 */
@@ -416,7 +429,9 @@ int soft_vector(struct vcpu *vcpu, struct emul *e, gva_t gva)
 		e->fault = sv->fault;
 		return -EFAULT;
 	}
-	if (in->has_mem && (in->mem_access & OPND_W)) {
+	if (in->family == FAM_X87 && in->has_mem && reemit_waits_for_x87(in) && x87_withheld())
+		len = 0;
+	if (in->has_mem && (in->mem_access & OPND_W) && len) {
 		ret = copy(e, gva, sv->bounce, len, true);
 		if (ret)
 			return ret;
