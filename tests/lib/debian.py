@@ -22,13 +22,18 @@ def package(pattern):
     return found[0]
 
 
-def ovmf(folder):
+def ovmf(folder, code="OVMF_CODE_4M.fd"):
     """Options for OVMF with a variable store of its own in a folder."""
     store = os.path.join(folder, "vars.fd")
     with open(package("ovmf/usr/share/OVMF/OVMF_VARS_4M.fd"), "rb") as f, open(store, "wb") as g:
         g.write(f.read())
-    return ["-drive", "if=pflash,format=raw,readonly=on,file=" + package("ovmf/usr/share/OVMF/OVMF_CODE_4M.fd"),
+    return ["-drive", "if=pflash,format=raw,readonly=on,file=" + package("ovmf/usr/share/OVMF/" + code),
             "-drive", "if=pflash,format=raw,file=" + store]
+
+
+def ovmf_smm(folder):
+    """The same with the build that keeps its variables in system management mode, where nobody else can write to them."""
+    return [*ovmf(folder, "OVMF_CODE_4M.secboot.fd"), "-global", "driver=cfi.pflash01,property=secure,value=on"]
 
 
 def login(q, seconds=240):
