@@ -300,6 +300,17 @@ static void halt_poll_adapt(struct vcpu *v, u64 waited)
 		*window = min_t(u64, max, *window ? *window * 2 : HALT_POLL_FIRST_NS);
 }
 
+/* The vendor's business in a vCPU that sleeps: others need not wait for it, but may do worse until it is done. */
+static void attend(struct vcpu *v)
+{
+	host_fetch_and(&v->requests, ~BIT(REQ_VENDOR));
+	if (!v->vm->vendor->attend)
+		return;
+	vcpu_read_lock(v);
+	v->vm->vendor->attend(v);
+	vcpu_read_unlock(v);
+}
+
 /*
  * In HLT, or an application processor before its start. Outside read sections. As
  * handle_requests().
@@ -312,6 +323,8 @@ static int vcpu_block(struct vcpu *v)
 		u64 began;
 		int ret = 1;
 
+		if (host_load_acquire(&v->requests) & BIT(REQ_VENDOR))
+			attend(v);
 		if (host_load_acquire(&v->requests) & ~REQ_LAZY)
 			ret = handle_requests(v);
 		if (ret <= 0)

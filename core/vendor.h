@@ -96,6 +96,9 @@ struct vendor_ops {
 	/* After EXIT_EMULATE: would enter() give EXIT_EMULATE again right away? Then core emulates
 	 * on, up to 64 instructions in a stretch. NULL: no. */
 	bool (*interpreting)(struct vcpu *vcpu);
+	/* REQ_VENDOR came while the vCPU sleeps in HLT: what enter() would do about it first. In a read section, inside
+	 * load/put. NULL: nothing. */
+	void (*attend)(struct vcpu *vcpu);
 	/* Any thread, any lock: make enter() return soon. Remembered until the next enter() takes
 	 * it. */
 	void (*kick)(struct vcpu *vcpu);

@@ -2,6 +2,7 @@
 /* devices.c - the 8254, coalesced writes, statistics files. */
 #include "lib/t_kvm.h"
 #include <pthread.h>
+#include <signal.h>
 
 static struct t_vm vm;
 static struct t_cpu cpu;
@@ -361,5 +362,55 @@ static void statistics(void **state)
 	close(vmfd);
 }
 
+GUEST16(sleeper_code, "mov $0x3000, %ax; call *%ax; movb $1, 0x2000; cli; 1: hlt; jmp 1b");
+GUEST16(sleeper_function, "ret");
+GUEST16(writer_code, "1: mov $1000, %cx; 2: movb %cl, 0x3800; loop 2b; outb %al, $0x10; jmp 1b");
+
+static void *run_until_told(void *arg)
+{
+	return (void *)t_run(arg);
+}
+
+/*
+ * A processor that sleeps has run code of a page; another one writes to that page. What the writes cost must not stay
+ * what it was when the code was in use.
+ */
+static void code_of_a_sleeper(void **state)
+{
+	struct kvm_mp_state runnable = { KVM_MP_STATE_RUNNABLE };
+	struct t_cpu sleeper;
+	int64_t before, after;
+	pthread_t t;
+	void *ret;
+	int fd;
+
+	T_START(&vm, &cpu, T_IRQCHIP, writer_code);
+	if (!t_cap(&vm, KVM_CAP_BINARY_STATS_FD))
+		skip();
+	t_catch_usr1();
+	t_cpu_create(&vm, &sleeper, 1);
+	T_LOAD(&vm, 0x3000, sleeper_function);
+	T_LOAD(&vm, 0x4000, sleeper_code);
+	t_cpu_real(&sleeper, 0x4000);
+	t_ok(T(sleeper.fd, KVM_SET_MP_STATE, &runnable));
+	t_ok(pthread_create(&t, NULL, run_until_told, &sleeper));
+	while (!__atomic_load_n(vm.mem + 0x2000, __ATOMIC_ACQUIRE))
+		sched_yield();
+	fd = (int)T(cpu.fd, KVM_GET_STATS_FD, 0);
+	do {
+		before = counter(fd, "insn_emulation");
+		t_run_to(&cpu, KVM_EXIT_IO);
+		after = counter(fd, "insn_emulation");
+	} while (after - before >= 1000);
+	assert_int_equal(vm.mem[0x3800], 1);
+	close(fd);
+	__atomic_store_n(&sleeper.run->immediate_exit, 1, __ATOMIC_RELAXED);
+	pthread_kill(t, SIGUSR1);
+	t_ok(pthread_join(t, &ret));
+	assert_int_equal((long)ret, -EINTR);
+	t_cpu_destroy(&sleeper);
+	T_END(&vm, &cpu);
+}
+
 T_MAIN(T_CASE(pit_creation), T_CASE(pit_state), T_CASE(coalesced_mmio), T_CASE(full_ring), T_CASE(coalesced_pio), T_CASE(one_ring_for_all),
-       T_CASE(statistics))
+       T_CASE(statistics), T_CASE(code_of_a_sleeper))

@@ -300,8 +300,7 @@ int soft_vcpu_enter(struct vcpu *vcpu)
 {
 	struct soft_vcpu *sv = soft_of(vcpu);
 
-	if (unlikely(host_load_acquire(&sv->revoke_seq) != sv->revoke_done))
-		soft_handle_revokes(sv);
+	soft_attend(vcpu);
 	if (unlikely(host_load_relaxed(&sv->recheck) != RECHECK_RUNNING))
 		soft_recheck(sv);
 	vcpu->exit.decoded = false;

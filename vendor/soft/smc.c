@@ -32,12 +32,15 @@ struct page_state *soft_page_state(struct vm *vm, gfn_t gfn)
 static void post_revoke(struct vcpu *to, gfn_t gfn)
 {
 	struct soft_vcpu *sv = soft_of(to);
+	u32 i = 0;
 
 	host_spin_lock(&sv->revoke_lock);
-	if (sv->nr_revoke < REVOKE_SLOTS)
-		sv->revoke[sv->nr_revoke++] = gfn;
-	else
+	while (i < sv->nr_revoke && sv->revoke[i] != gfn)
+		i++;
+	if (i == REVOKE_SLOTS)
 		sv->flush_all = true;
+	else if (i == sv->nr_revoke)
+		sv->revoke[sv->nr_revoke++] = gfn;
 	host_store_release(&sv->revoke_seq, sv->revoke_seq + 1);
 	host_spin_unlock(&sv->revoke_lock);
 	vcpu_request(to, REQ_VENDOR);
@@ -82,6 +85,14 @@ void soft_handle_revokes(struct soft_vcpu *sv)
 			host_fetch_and(&ps->writers, ~BIT_ULL(sv->vcpu->index));
 	}
 	host_store_release(&sv->revoke_done, seq);
+}
+
+void soft_attend(struct vcpu *vcpu)
+{
+	struct soft_vcpu *sv = soft_of(vcpu);
+
+	if (host_load_acquire(&sv->revoke_seq) != sv->revoke_done)
+		soft_handle_revokes(sv);
 }
 
 /* Wait until every vCPU in mask has given way, or is outside guest mode (it gives way before it enters again). */

@@ -305,6 +305,7 @@ const struct vendor_ops vendor_soft = {
 	.load = soft_load,
 	.put = soft_put,
 	.enter = soft_vcpu_enter,
+	.attend = soft_attend,
 	.interpreting = soft_interpreting,
 	.kick = soft_kick,
 	.regs_changed = soft_regs_changed,

@@ -449,6 +449,8 @@ void soft_protect_code(struct soft_vcpu *sv, struct cpage *p);
 bool soft_smc_write(struct soft_vcpu *sv, gpa_t gpa, u32 len);
 void soft_gmem_written(struct vm *vm, gpa_t gpa, unsigned int len);
 void soft_handle_revokes(struct soft_vcpu *sv);
+/* The same from core, for a vCPU that sleeps. */
+void soft_attend(struct vcpu *vcpu);
 void soft_drop_page_code(struct soft_vcpu *sv, gfn_t gfn, u64 lines);
 
 /* ---- trans ---- */
