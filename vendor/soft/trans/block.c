@@ -164,16 +164,34 @@ static u16 flags_at_end(struct trans *t, const u8 *page, s64 next_off)
 	return X86_FLAGS_ARITH;
 }
 
+/*
+ * Does any instruction before the i-th care which flags are live after it? Only accesses do, and none that comes
+ * before an instruction that gives all flags new values. Else there is no need to look ahead.
+ */
+static bool flags_matter(const struct trans *t, u32 i)
+{
+	while (i-- > 0) {
+		const struct insn *in = &t->insns[i];
+
+		if ((flags_killed(in) & X86_FLAGS_ARITH) == X86_FLAGS_ARITH)
+			return false;
+		if (in->op != OP_JCC && (in->has_mem || (in->attr & INSN_STACK64) || in->family == FAM_STRING ||
+					 in->family == FAM_SYSTEM || in->family == FAM_FLOW))
+			return true;
+	}
+	return false;
+}
+
 static void find_liveness(struct trans *t, const u8 *page, s64 next_off)
 {
-	u16 live = flags_at_end(t, page, next_off);
+	u16 live = flags_matter(t, t->n) ? flags_at_end(t, page, next_off) : X86_FLAGS_ARITH;
 
 	for (u32 i = t->n; i-- > 0; next_off -= t->insns[i].len) {
 		const struct insn *in = &t->insns[i];
 
 		t->live[i + 1] = live & X86_FLAGS_ARITH;
 		if (in->op == OP_JCC && i + 1 < t->n)
-			live |= flags_at_target(t, in, page, next_off + (s64)in->imm);
+			live |= flags_matter(t, i) ? flags_at_target(t, in, page, next_off + (s64)in->imm) : X86_FLAGS_ARITH;
 		if (in->family == FAM_SYSTEM || in->family == FAM_STRING)
 			live = X86_FLAGS_ARITH;	/* C may look at them */
 		else

@@ -229,9 +229,9 @@ void trans_find_groups(struct trans *t)
 
 bool trans_grouped(const struct trans *t, bool implicit)
 {
-	const struct group *g = &t->group[t->member[t->i].group - 1];
+	u8 n = t->member[t->i].group;
 
-	return t->member[t->i].group && t->member[t->i].implicit == implicit && (g->ready || g->first == t->i);
+	return n && t->member[t->i].implicit == implicit && (t->group[n - 1].ready || t->group[n - 1].first == t->i);
 }
 
 /* base + index << scale + disp into dst, one of T1 and T2; an index that is not at home goes through the other. */
