@@ -690,32 +690,33 @@ static void make_msrs(struct rnd *r, struct msrs *m, bool set)
 	}
 }
 
+static void show_msrs(unsigned int cpu, struct msrs *m)
+{
+	long ret = call(s.cpu[cpu].fd, KVM_GET_MSRS, m), i;
+
+	out_ret(ret);
+	for (i = 0; i < ret; i++)
+		out(" %lx", (unsigned long)m->e[i].data);
+}
+
 void op_msrs_get(struct rnd *r)
 {
 	unsigned int cpu = any_cpu(r);
 	struct msrs m;
-	long ret, i;
 
 	out(" cpu %u", cpu);
 	make_msrs(r, &m, false);
-	ret = call(s.cpu[cpu].fd, KVM_GET_MSRS, &m);
-	out_ret(ret);
-	for (i = 0; i < ret; i++)
-		out(" %lx", (unsigned long)m.e[i].data);
+	show_msrs(cpu, &m);
 }
 
 void op_msrs_set(struct rnd *r)
 {
 	unsigned int cpu = any_cpu(r);
 	struct msrs m;
-	long ret, i;
 
 	out(" cpu %u", cpu);
 	make_msrs(r, &m, true);
 	out_ret(call(s.cpu[cpu].fd, KVM_SET_MSRS, &m));
-	ret = call(s.cpu[cpu].fd, KVM_GET_MSRS, &m);
 	out(" now");
-	out_ret(ret);
-	for (i = 0; i < ret; i++)
-		out(" %lx", (unsigned long)m.e[i].data);
+	show_msrs(cpu, &m);
 }

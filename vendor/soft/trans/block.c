@@ -68,7 +68,8 @@ static int decode_block(struct trans *t, const struct cpage *p, u32 off)
 			return r;
 		t->n++;
 		off += in->len;
-		if (in->op == OP_JCC && side++ < BLOCK_MAX_SIDE && p->all_kills < PAGE_CHANGING && off < HV_PAGE_SIZE - INSN_MAX_LEN && !(t->key & CODE_ALONE) &&
+		if (in->op == OP_JCC && side++ < BLOCK_MAX_SIDE && p->all_kills < PAGE_CHANGING &&
+		    off < HV_PAGE_SIZE - INSN_MAX_LEN && !(t->key & CODE_ALONE) &&
 		    !soft_block_at(t->sv, p, off, t->key))
 			continue;
 		if (in->family == FAM_FLOW)

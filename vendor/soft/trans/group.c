@@ -234,7 +234,7 @@ bool trans_grouped(const struct trans *t, bool implicit)
 	return n && t->member[t->i].implicit == implicit && (t->group[n - 1].ready || t->group[n - 1].first == t->i);
 }
 
-/* base + index << scale + disp into dst, one of T1 and T2; an index that is not at home goes through the other. */
+/* T1 = base + (index << scale) + disp. Clobbers T2 if the index is not at home. */
 static void address(struct trans *t, u8 base, u8 index, u8 scale, s32 disp)
 {
 	u8 b = trans_home[base], x = H_NONE;
