@@ -413,11 +413,13 @@ struct block *soft_block_of_cold_pc(struct soft_vcpu *sv, u64 pc)
 	return &sv->block_pool[lo];
 }
 
-u64 soft_guest_rip(struct soft_vcpu *sv, struct block *b, u64 pc)
+u64 soft_guest_rip(struct soft_vcpu *sv, struct block *b, u64 pc, bool *flags_away)
 {
 	u32 host = pc - (u64)b->code_jc, guest = 0;
 
 	for (u32 i = 0; i < b->nr_insns && b->map[i].host <= host; i++)
 		guest = b->map[i].guest;
+	*flags_away = guest & MAP_FLAGS_AWAY;
+	guest &= ~MAP_FLAGS_AWAY;
 	return sv->page_va + b->offset + guest;
 }

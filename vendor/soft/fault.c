@@ -82,6 +82,7 @@ static bool soft_host_fault(int sig, siginfo_t *info, ucontext_t *uc)
 	u64 pc = regs[REG_RIP];
 	bool vec = false;
 	struct soft_vcpu *sv = owner_of(pc, &vec);
+	bool flags_away;
 	struct block *b;
 
 	if (info->si_code <= 0)
@@ -111,7 +112,9 @@ static bool soft_host_fault(int sig, siginfo_t *info, ucontext_t *uc)
 	if (!b)
 		return false;
 	regs[REG_RCX] = classify(sv, sig, regs[REG_TRAPNO]);
-	sv->st.rip = soft_guest_rip(sv, b, pc);
+	sv->st.rip = soft_guest_rip(sv, b, pc, &flags_away);
+	if (flags_away)
+		regs[REG_EFL] = (regs[REG_EFL] & ~(greg_t)X86_FLAGS_ARITH) | soft_arith_flags(sv->flags_away);
 	regs[REG_RIP] = (greg_t)soft_exit_common;
 	return true;
 }

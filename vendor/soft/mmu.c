@@ -39,6 +39,7 @@ void soft_flush_space(struct space *s)
 			s->tlb.rtag[s->filled[i]] = s->tlb.wtag[s->filled[i]] = 0;
 	}
 	s->tlb.rtag[0] = s->tlb.wtag[0] = TLB_NONE(0);
+	s->tlb.rtag[TLB_SIZE - 1] = s->tlb.wtag[TLB_SIZE - 1] = TLB_NONE(TLB_SIZE - 1);
 	host_memset(s->global, 0, sizeof(s->global));
 	s->nr_filled = s->nr_global = 0;
 	s->own_code = SPACE_NO_PAGE;
@@ -520,8 +521,6 @@ static u64 tlb_miss(struct soft_vcpu *sv, u64 va, u32 info)
 			x = SX_EMULATE;
 		}
 	}
-	if (info & TLBI_FLAGS_T2)
-		sv->saved_flags = sv->scratch[2];
 	sv->exit_arg = x;
 	return 0;
 }
@@ -534,7 +533,7 @@ void soft_miss_rip(struct soft_vcpu *sv)
 	if (!sv->miss_pc)
 		return;
 	b = soft_block_of_cold_pc(sv, sv->miss_pc);
-	sv->st.rip = sv->page_va + b->offset + b->map[FIELD_GET(TLBI_INSN, sv->miss_info)].guest;
+	sv->st.rip = sv->page_va + b->offset + (b->map[FIELD_GET(TLBI_INSN, sv->miss_info)].guest & ~MAP_FLAGS_AWAY);
 	sv->miss_pc = 0;
 }
 

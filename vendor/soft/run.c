@@ -10,13 +10,15 @@ static void flags_split(struct soft_vcpu *sv)
 	sv->saved_flags = (f & 0xff) << 8 | ((f & X86_FLAG_OF) ? 1 : 0);
 }
 
+u64 soft_arith_flags(u64 split)
+{
+	return ((split >> 8) & (X86_FLAGS_ARITH & 0xff)) | ((split & 1) ? X86_FLAG_OF : 0);
+}
+
 static void flags_merge(struct soft_vcpu *sv)
 {
-	u64 s = sv->saved_flags;
-
 	/* RF is about one instruction and breakpoints; where there are any, nothing is translated */
-	sv->st.rflags = (sv->st.rflags & ~(X86_FLAGS_ARITH | X86_FLAG_RF)) | ((s >> 8) & (X86_FLAGS_ARITH & 0xff)) |
-			((s & 1) ? X86_FLAG_OF : 0);
+	sv->st.rflags = (sv->st.rflags & ~(X86_FLAGS_ARITH | X86_FLAG_RF)) | soft_arith_flags(sv->saved_flags);
 }
 
 static bool flat(const struct x86_seg *s)
@@ -183,11 +185,36 @@ static struct link *locate_call(struct soft_vcpu *sv, bool is_link)
 	return l;
 }
 
+static bool has_to_leave(const struct soft_vcpu *sv)
+{
+	return host_load_relaxed(&sv->kick) || (sv->want_intr_window && window_open(sv)) ||
+	       (sv->want_nmi_window && !sv->st.nmi_masked);
+}
+
+/*
+ * Between two blocks, where the guest's arithmetic flags may be gone because the next instructions give all of them new
+ * values without a way out (trans/flags.c): let them do so before anyone sees the flags.
+ */
+static void settle(struct soft_vcpu *sv)
+{
+	int why = SOFT_EMULATE;
+	struct block *b = soft_find_block(sv, (sv->st.rip + sv->cs_base) & sv->rip_mask, false, &why);
+
+	if (!b && why == SOFT_FULL) {
+		soft_drop_all_code(sv);
+		b = soft_find_block(sv, (sv->st.rip + sv->cs_base) & sv->rip_mask, false, &why);
+	}
+	for (u32 n = b ? b->settle : 0; n; n--)
+		if (emul_step(&sv->vcpu->emul) != EMUL_DONE)
+			return;
+}
+
 static u32 run(struct soft_vcpu *sv)
 {
 	struct x86_state *st = &sv->st;
 	struct link *link = NULL;
 	bool missed = false;	/* the jump cache has no entry for RIP, or one that leads to a dead block */
+	bool unsettled = false;
 	u32 reason;
 
 	for (;;) {
@@ -200,6 +227,11 @@ static u32 run(struct soft_vcpu *sv)
 
 		if (unlikely(sv->mode_dirty)) {
 			soft_mode_update(sv);
+			link = NULL;
+		}
+		if (unlikely(unsettled && has_to_leave(sv))) {
+			settle(sv);
+			unsettled = false;
 			link = NULL;
 		}
 		if (unlikely(host_load_relaxed(&sv->kick))) {
@@ -250,6 +282,7 @@ enter:
 			link = locate_call(sv, x == SX_LINK);
 		rip_to_offset(sv);
 		flags_merge(sv);
+		unsettled = x == SX_LINK || x == SX_JUMP || x == SX_KICK;
 		switch (x) {
 		case SX_LINK:
 			break;

@@ -104,6 +104,8 @@ static void set_masks(struct soft_vcpu *sv)
 	sv->clear_if = ~X86_FLAG_IF;
 	sv->clear_df = ~X86_FLAG_DF;
 	sv->only_df = X86_FLAG_DF;
+	sv->bit_mask[0] = 31;
+	sv->bit_mask[1] = 63;
 	sv->slow_pext = pext_is_slow();
 	for (u32 i = 0; i < ARRAY_SIZE(sv->pext_page); i++)
 		sv->pext_page[i] = HV_PAGE_MASK | ((1u << i) - 1);

@@ -17,7 +17,7 @@
 #define TLB_SIZE	(1u << TLB_BITS)
 /*
  * Four arrays with one index, so that translated code reaches them by [8 * index + constant]. A tag is the
- * guest-linear page, or TLB_NONE(slot), which no address that maps to the slot can match.
+ * guest-linear page, or TLB_NONE(slot), which is neither a page that maps to the slot nor one beside such a page.
  */
 struct tlb {
 	u64 rtag[TLB_SIZE];	/* page may be read */
@@ -26,7 +26,7 @@ struct tlb {
 	u64 addend[TLB_SIZE];	/* host - page: for the variant that keeps flags */
 };
 #define TLB_INDEX(va)	(((va) >> HV_PAGE_SHIFT) & (TLB_SIZE - 1))
-#define TLB_NONE(i)	((i) ? 0UL : 0x1000UL)
+#define TLB_NONE(i)	((i) && (i) != TLB_SIZE - 1 ? 0UL : (u64)TLB_SIZE / 2 << HV_PAGE_SHIFT)
 #define TLB_STK_NONE	0x8000000000000000UL	/* see forget_stack() */
 
 #define JC_BITS		16
@@ -175,12 +175,14 @@ struct block {
 	u8 entry;			/* from code_jc: entry for forward jumps from the same page */
 	u8 nr_links;
 	bool vec;			/* has x87, MMX, SSE or AVX instructions */
+	u8 settle;			/* so many instructions until the arithmetic flags are right; 0: they are */
 	bool dead;
 	gfn_t gfn2;			/* page of the second part of its only instruction, if that crosses; else ~0 */
 	struct block *joined_next;	/* others that end in gfn2 */
 	struct link *link;
 	/* per instruction: offset from code_jc, guest offset from the block's start; for faults in translated code */
 	struct insn_map { u16 host, guest; } *map;
+#define MAP_FLAGS_AWAY	0x8000		/* in .guest: the flags are in sv->flags_away, not the host's */
 	u64 sum, sum2;			/* of its guest bytes in its page, with those peeked at, and in gfn2 */
 	u64 lines;			/* a bit per 64 bytes of the page that these are in */
 	/* where it was looked which flags its successors read */
@@ -272,6 +274,8 @@ struct soft_vcpu {
 	u64 call;			/* return address of a slow path's call */
 	struct x86_state st;		/* rsp: [rsp + 8 * n] are the general registers */
 	u64 scratch[4];
+	u64 flags_away;			/* arithmetic flags, as LAHF and SETO give them, while the host's are used otherwise */
+	u64 bit_mask[2];		/* 31, 63: for PEXT, which changes no flags */
 	u64 pext_line;			/* as pext_jc, for the jump cache's lines */
 	u64 clear_if;			/* ~IF, for PEXT and PDEP */
 	u32 exit_arg;
@@ -406,7 +410,6 @@ void soft_miss_rip(struct soft_vcpu *sv);
 #define TLBI_STACK	0x20000	/* fill the stack entry; #SS for non-canonical */
 #define TLBI_ALIGNED	0x80000	/* #GP(0) for a misaligned address, before any page fault */
 #define TLBI_INSN	0x3f000000	/* which instruction of the block */
-#define TLBI_FLAGS_T2	0x40000	/* the guest's arithmetic flags are in scratch[2], not in the host's */
 /* Host pointer for one access inside a page, for C code of the vendor: NULL if it is not plain memory or faults
  * (*fault then tells: 0 go to the emulator, 1 sv->fault set). */
 void *soft_access(struct soft_vcpu *sv, u64 va, u32 len, bool write, int *fault);
@@ -426,7 +429,8 @@ struct cpage *soft_cpage(struct soft_vcpu *sv, gfn_t gfn, bool create);
 struct block *soft_block_of_host_pc(struct soft_vcpu *sv, u64 pc);
 /* The block whose slow paths pc is in; pc is in one. */
 struct block *soft_block_of_cold_pc(struct soft_vcpu *sv, u64 pc);
-u64 soft_guest_rip(struct soft_vcpu *sv, struct block *b, u64 pc);
+/* Where the guest was, and with *flags_away whether its flags are in sv->flags_away. */
+u64 soft_guest_rip(struct soft_vcpu *sv, struct block *b, u64 pc, bool *flags_away);
 /* Is there a block at offset off of page p? */
 bool soft_block_at(struct soft_vcpu *sv, const struct cpage *p, u32 off, u16 key);
 /* The only instruction of b ends in page p. */
@@ -479,6 +483,8 @@ int soft_vcpu_enter(struct vcpu *vcpu);
 int soft_inject(struct vcpu *vcpu, enum event_kind kind, const struct x86_fault *f);
 void soft_mode_update(struct soft_vcpu *sv);
 void soft_recover(struct soft_vcpu *sv) __attribute__((noreturn));
+/* From the form of sv->saved_flags and sv->flags_away to RFLAGS. */
+u64 soft_arith_flags(u64 split);
 
 /* ---- system.c ---- */
 /* What became of an instruction that translated code left to C. */

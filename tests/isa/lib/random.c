@@ -786,8 +786,7 @@ static bool compare(int nv, int gv, const struct regs *g, u64 frip, u8 *xs)
 	static const char *const names[16] = { "rax", "rcx", "rdx", "rbx", "rsp", "rbp",
 					       "rsi", "rdi", "r8",  "r9",  "r10", "r11",
 					       "r12", "r13", "r14", "r15" };
-	/* flags that a faulting instruction would have overwritten may be lost: docs/soft-cpu.md */
-	u64 mask = nv >= 0 ? 0 : 0xcd5;
+	const u64 mask = X86_FLAGS_ARITH | X86_FLAG_DF;
 	bool bad = differ("exception", nv, gv);
 
 	if (!bad && nv >= 0)

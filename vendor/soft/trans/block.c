@@ -81,126 +81,6 @@ static int decode_block(struct trans *t, const struct cpage *p, u32 off)
 	return DECODE_OK;
 }
 
-/*
- * Flags that the instruction certainly gives a new value. Where the manual leaves one undefined, processors often
- * keep the old one, so that it must still be right.
- */
-static u16 flags_killed(const struct insn *in)
-{
-	switch (in->op) {
-	case OP_MUL: case OP_IMUL1: case OP_IMUL:
-		return X86_FLAG_CF | X86_FLAG_OF;
-	case OP_BSF: case OP_BSR:
-		return X86_FLAG_ZF;
-	case OP_TZCNT: case OP_LZCNT:
-		return X86_FLAG_CF | X86_FLAG_ZF;
-	case OP_BT: case OP_BTS: case OP_BTR: case OP_BTC:
-		return X86_FLAG_CF;
-	case OP_DIV: case OP_IDIV:
-		return 0;
-	}
-	return in->flags_written;
-}
-
-/* A few instructions of the scan below; returns where it stopped. */
-static s64 scan_flags(enum insn_mode mode, const u8 *page, s64 off, u16 *live)
-{
-	u16 read = 0, want = *live;
-	struct insn in;
-
-	for (int n = 0; n < 6 && want && off >= 0 && off < (s64)HV_PAGE_SIZE; n++) {
-		if (insn_decode(&in, page + off, min_t(u32, HV_PAGE_SIZE - off, INSN_MAX_LEN), mode) != DECODE_OK)
-			break;
-		off += in.len;
-		read |= in.flags_read & want;
-		want &= ~in.flags_read;
-		if (in.family == FAM_SYSTEM)
-			break;
-		want &= ~flags_killed(&in);
-		if (in.family == FAM_FLOW || (in.attr & INSN_ENDS_BLOCK))
-			break;
-	}
-	*live = read | want;
-	return off;
-}
-
-/*
- * Which arithmetic flags does the code at page + off read before it writes them? What it looked at counts as the
- * block's: if that changes, so may the answer.
- */
-static u16 flags_wanted(struct trans *t, const u8 *page, s64 off)
-{
-	u16 live = X86_FLAGS_ARITH;
-	s64 end = scan_flags(t->mode, page, off, &live);
-
-	if (live == X86_FLAGS_ARITH)
-		return live;
-	t->b->peek[t->nr_peeks].offset = off;
-	t->b->peek[t->nr_peeks++].len = end - off;
-	return live;
-}
-
-/* For a direct jump. */
-static u16 flags_at_target(struct trans *t, const struct insn *in, const u8 *page, s64 target)
-{
-	/* where the target may be another */
-	if ((t->key & CODE_EDGE) || (in->opsize == 2 && t->mode == INSN_MODE_32))
-		return X86_FLAGS_ARITH;
-	return flags_wanted(t, page, target);
-}
-
-static u16 flags_at_end(struct trans *t, const u8 *page, s64 next_off)
-{
-	const struct insn *in = &t->insns[t->n - 1];
-	s64 target = next_off + (s64)in->imm;
-
-	if (in->family != FAM_FLOW)
-		return in->family == FAM_SYSTEM ? X86_FLAGS_ARITH : flags_wanted(t, page, next_off);
-	switch (in->op) {
-	case OP_JMP: case OP_CALL:
-		return flags_at_target(t, in, page, target);
-	case OP_JCC:
-		return flags_at_target(t, in, page, target) | flags_wanted(t, page, next_off);
-	}
-	return X86_FLAGS_ARITH;
-}
-
-/*
- * Does any instruction before the i-th care which flags are live after it? Only accesses do, and none that comes
- * before an instruction that gives all flags new values. Else there is no need to look ahead.
- */
-static bool flags_matter(const struct trans *t, u32 i)
-{
-	while (i-- > 0) {
-		const struct insn *in = &t->insns[i];
-
-		if ((flags_killed(in) & X86_FLAGS_ARITH) == X86_FLAGS_ARITH)
-			return false;
-		if (in->op != OP_JCC && (in->has_mem || (in->attr & INSN_STACK64) || in->family == FAM_STRING ||
-					 in->family == FAM_SYSTEM || in->family == FAM_FLOW))
-			return true;
-	}
-	return false;
-}
-
-static void find_liveness(struct trans *t, const u8 *page, s64 next_off)
-{
-	u16 live = flags_matter(t, t->n) ? flags_at_end(t, page, next_off) : X86_FLAGS_ARITH;
-
-	for (u32 i = t->n; i-- > 0; next_off -= t->insns[i].len) {
-		const struct insn *in = &t->insns[i];
-
-		t->live[i + 1] = live & X86_FLAGS_ARITH;
-		if (in->op == OP_JCC && i + 1 < t->n)
-			live |= flags_matter(t, i) ? flags_at_target(t, in, page, next_off + (s64)in->imm) : X86_FLAGS_ARITH;
-		if (in->family == FAM_SYSTEM || in->family == FAM_STRING)
-			live = X86_FLAGS_ARITH;	/* C may look at them */
-		else
-			live = (live & ~flags_killed(in)) | (in->flags_read & X86_FLAGS_ARITH);
-	}
-	t->live[0] = live & X86_FLAGS_ARITH;
-}
-
 /* The three entries: with T1 = linear address, for backward jumps, for forward jumps. */
 static void emit_entries(struct trans *t)
 {
@@ -232,7 +112,7 @@ static void map_point(struct trans *t)
 	}
 	m = &t->b->map[t->nr_map++];
 	m->host = em_rx(&t->e) - t->b->code_jc;
-	m->guest = t->off - t->b->offset;
+	m->guest = (t->off - t->b->offset) | (t->away[t->i] && !t->replay[t->i] ? MAP_FLAGS_AWAY : 0);
 }
 
 static void emit_cold(struct trans *t)
@@ -246,13 +126,13 @@ static void emit_cold(struct trans *t)
 	for (u32 i = 0; i < t->nr_cold; i++) {
 		const struct cold *c = &t->cold[i];
 
+		t->i = c->insn;
 		em_here32(e, c->site);
 		switch (c->kind) {
 		case COLD_TLB:
 			if (c->undo_xor)
 				em_alu_rm(e, 8, 0x33, T1, c->tag);
-			if (c->info & TLBI_FLAGS_T2)
-				em_mov_mr(e, 8, SV(scratch[2]), T2);
+			trans_flags_back(t, c->insn);
 			em_mov_ri(e, H_RCX, c->info | FIELD_PREP(TLBI_INSN, c->insn));
 			em_patch32(e, em_call32(e), t->sv->cb.stub_tlb);
 			if (c->keep_t2)
@@ -262,6 +142,11 @@ static void emit_cold(struct trans *t)
 		case COLD_LINK: {
 			struct link *l = &t->b->link[c->arg];
 
+			if (l->alone && t->away[c->insn]) {
+				/* the twin begins with the flags: the link is the jump after this */
+				trans_flags_back(t, c->insn);
+				l->site = em_jmp32(e) - cb->rw;
+			}
 			l->stub = em_rx(e) - cb->rx;
 			l->off = c->off;
 			em_patch32(e, em_call32(e), cb->stub_link);
@@ -290,12 +175,14 @@ static void emit_insns(struct trans *t, const u8 *page)
 
 	for (t->i = 0; t->i < t->n && !e->overflow; t->i++) {
 		const struct insn *in = &t->insns[t->i];
-		struct emitter before = *e;
+		struct emitter before;
 		u32 cold_before = t->nr_cold, links_before = t->nr_links;
 		bool done = false;
 
 		t->next_off = t->off + in->len;
 		map_point(t);
+		trans_flags_begin(t);
+		before = *e;
 		if (family_ok(t, in)) {
 			switch (in->family) {
 			case FAM_INT: done = trans_int(t, in); break;
@@ -447,9 +334,11 @@ struct block *soft_translate(struct soft_vcpu *sv, struct cpage *p, u64 va, u16 
 
 		for (u32 i = 0; i < t->n; i++)
 			end += t->insns[i].len;
-		find_liveness(t, p->host, end);
+		trans_find_liveness(t, p->host, end);
 	}
+	b->settle = trans_settle_count(t);
 	trans_find_groups(t);
+	trans_plan_flags(t);
 	for (u32 i = 0; i < t->n; i++)
 		b->vec |= (t->insns[i].attr & (INSN_VECTOR | INSN_FPU)) || t->insns[i].family == FAM_SSE ||
 			  t->insns[i].family == FAM_AVX || t->insns[i].family == FAM_X87;

@@ -52,18 +52,34 @@ static bool whole_gpr(const struct opnd *o)
 	return o->kind == OPND_GPR && o->size == 8;
 }
 
-static void forget_written(struct values *v, const struct insn *in)
+/* General registers that its operands say it changes, a bit for each. */
+static u16 written(const struct insn *in)
 {
+	u16 regs = 0;
+
 	for (u32 i = 0; i < in->nr_opnd; i++)
 		if (in->opnd[i].kind == OPND_GPR && (in->opnd[i].access & OPND_W))
-			forget(v, in->opnd[i].reg);
-	if (in->attr & INSN_RAX_RDX) {
-		forget(v, X86_RAX);
-		forget(v, X86_RDX);
-		forget(v, X86_RCX);
-	}
+			regs |= 1 << in->opnd[i].reg;
+	if (in->attr & INSN_RAX_RDX)
+		regs |= 1 << X86_RAX | 1 << X86_RDX | 1 << X86_RCX;
 	if (trans_index_result(in))
-		forget(v, X86_RCX);
+		regs |= 1 << X86_RCX;
+	return regs;
+}
+
+u16 trans_written(const struct insn *in)
+{
+	if (in->family == FAM_SYSTEM || in->family == FAM_STRING || in->op == OP_POPA)
+		return 0xffff;
+	if (in->op == OP_LEAVE)
+		return 1 << X86_RSP | 1 << X86_RBP;
+	return written(in) | (in->family == FAM_FLOW || trans_is_stack(in) ? 1 << X86_RSP | 1 << X86_RCX : 0);
+}
+
+static void forget_written(struct values *v, const struct insn *in)
+{
+	for (u16 regs = written(in); regs; regs &= regs - 1)
+		forget(v, __builtin_ctz(regs));
 }
 
 /* What the instruction makes of the registers. */
@@ -142,6 +158,11 @@ static struct place place_of(const struct values *v, const struct insn *in, bool
 		return stack_place(v, X86_RSP, 0, false);
 	case OP_LEA: case OP_CMPXCHG8B: case OP_CMPXCHG16B:
 		return p;
+	case OP_BT: case OP_BTS: case OP_BTR: case OP_BTC:
+		/* a bit offset in a register moves the address */
+		if (in->opnd[1].kind == OPND_GPR)
+			return p;
+		break;
 	}
 	*implicit = false;
 	if (!in->has_mem || !in->has_modrm || !in->mem_size || in->mem_size > 64 || in->addrsize != 8 ||
@@ -272,7 +293,10 @@ static void check_plain(struct trans *t, const struct group *g, bool stack)
 	em_mov_mr(e, 8, ADDEND_MEM(g->slot), T0);
 }
 
-/* The same with flags untouched: neither the first byte's distance from the tag nor the last one's has a page number. */
+/*
+ * The same with flags untouched: the last byte's distance from the tag has no page number; from that of the stack's
+ * entry, which may be near, the first byte's neither.
+ */
 static void check_live(struct trans *t, const struct group *g, bool stack)
 {
 	struct emitter *e = &t->e;
@@ -282,19 +306,20 @@ static void check_live(struct trans *t, const struct group *g, bool stack)
 	if (stack) {
 		em_mov_rm(e, 8, T2, STACK_MEM(stk_neg));
 		em_lea(e, 8, T2, HMEM_X(T2, T1, 0, 0));
+		em_lea(e, 8, T0, HMEM(T2, g->span - 1));
+		em_pext(e, T2, T2, SV(pext_page[0]));
+		em_pext(e, T0, T0, SV(pext_page[0]));
+		em_lea(e, 8, T0, HMEM_X(T0, T2, 0, 0));
 	} else {
 		em_pext(e, T0, T1, SV(pext_tlb));
 		em_mov_rm(e, 8, T2, HMEM_GS(H_NONE, T0, 3, g->write ? SPACE_OFF(tlb.wtag) : SPACE_OFF(tlb.rtag)));
 		em_mov_rm(e, 8, T0, HMEM_GS(H_NONE, T0, 3, SPACE_OFF(tlb.addend)));
 		em_not(e, 8, T2);
 		em_mov_mr(e, 8, ADDEND_MEM(g->slot), T0);
-		em_lea(e, 8, T2, HMEM_X(T2, T1, 0, 1));
+		em_lea(e, 8, T2, HMEM_X(T2, T1, 0, g->span));
 		addend = ADDEND_MEM(g->slot);
+		em_pext(e, T0, T2, SV(pext_page[0]));
 	}
-	em_lea(e, 8, T0, HMEM(T2, g->span - 1));
-	em_pext(e, T2, T2, SV(pext_page[0]));
-	em_pext(e, T0, T0, SV(pext_page[0]));
-	em_lea(e, 8, T0, HMEM_X(T0, T2, 0, 0));
 	ok = em_jrcxz(e);
 	trans_link(t, em_jmp32(e), t->off, true);
 	em_here8(e, ok);

@@ -294,10 +294,7 @@ static bool trans_bt_mem(struct trans *t, const struct insn *in)
 	struct hop op = { .map = 1, .opcode = in->opcode, .w = in->opsize == 8 };
 	struct access a;
 
-	bool keep = trans_flags_before(t);
-
-	if (in->opsize < 4 || o->kind != OPND_GPR || (keep && (in->pfx & PFX_LOCK)) ||
-	    !trans_ea(t, in))
+	if (in->opsize < 4 || o->kind != OPND_GPR || !trans_ea(t, in))
 		return false;
 	trans_gpr_load(t, 8, T2, o->reg);
 	if (in->opsize == 4)
@@ -328,7 +325,7 @@ static bool trans_bt_mem(struct trans *t, const struct insn *in)
 		return true;
 	}
 	trans_gpr_load(t, 4, a.free, o->reg);
-	em_alu_ri(&t->e, 4, 4, a.free, in->opsize * 8 - 1);
+	em_pext(&t->e, a.free, a.free, SV(bit_mask[in->opsize == 8]));
 	op.prefix[0] = 0xf0;
 	em_op_rm(&t->e, &op, a.free, &a.m);
 	return true;

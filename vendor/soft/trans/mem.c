@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
  * Memory operands: the guest-linear address, and the soft TLB's check of it. Two variants: one may clobber the
- * flags (the guest's are dead there), the other works with LEA, NOT, PEXT and JRCXZ only, which leave flags alone.
+ * flags (trans_flags_before() says so), the other works with LEA, NOT, PEXT and JRCXZ only, which leave flags alone.
  */
 #include "trans.h"
 
@@ -179,8 +179,9 @@ static struct access access_plain(struct trans *t, u32 info, bool stack)
 }
 
 /*
- * Flags live, naturally aligned sizes up to 8: the page number and the low bits of the difference must be zero.
- * A misaligned access takes the slow path.
+ * Flags live: the distance of the last byte from the tag must have no page number. That is enough, as no other tag in
+ * the slot is near (TLB_NONE()). The stack's entry may be near: there the first byte counts, and a misaligned access
+ * takes the slow path.
  */
 static struct access access_live(struct trans *t, u32 info, bool stack)
 {
@@ -190,8 +191,8 @@ static struct access access_live(struct trans *t, u32 info, bool stack)
 	struct cold c = { .kind = COLD_TLB, .insn = t->i, .info = info, .keep_t2 = true };
 	u8 *ok;
 
-	mask.disp += 8 * log2_size(len);
-	if (stack) {
+	if (stack && len <= 8 && !(len & (len - 1))) {
+		mask.disp += 8 * log2_size(len);
 		em_mov_rm(e, 8, T0, HMEM_GS(H_NONE, H_NONE, 0, SPACE_OFF(stk_neg)));
 		em_mov_rm(e, 8, T2, HMEM_GS(H_NONE, H_NONE, 0, SPACE_OFF(stk_addend)));
 		em_lea(e, 8, T0, HMEM_X(T0, T1, 0, 0));
@@ -201,7 +202,7 @@ static struct access access_live(struct trans *t, u32 info, bool stack)
 		em_mov_rm(e, 8, T0, HMEM_GS(H_NONE, T0, 3, info & TLBI_WRITE ? SPACE_OFF(tlb.wtag) :
 					    SPACE_OFF(tlb.rtag)));
 		em_not(e, 8, T0);
-		em_lea(e, 8, T0, HMEM_X(T0, T1, 0, 1));
+		em_lea(e, 8, T0, HMEM_X(T0, T1, 0, (s32)len));
 	}
 	/* PEXT takes its source from VEX.vvvv, the mask from memory */
 	em_pext(e, T0, T0, mask);
@@ -221,28 +222,11 @@ static bool must_align(const struct insn *in)
 
 struct access trans_access(struct trans *t, u8 seg, u32 len, bool write, u16 flags, bool stack)
 {
-	struct emitter *e = &t->e;
 	u32 info = len | (write ? TLBI_WRITE : 0) | (stack ? TLBI_STACK : 0) |
 		   (must_align(&t->insns[t->i]) ? TLBI_ALIGNED : 0);
-	struct access a;
 
 	trans_segment(t, seg, len, write, flags);
-	if (!flags)
-		return access_plain(t, info, stack);
-	if (len <= 8 && !(len & (len - 1)))
-		return access_live(t, info, stack);
-	/* keep the flags in T2 around the plain check */
-	em_mov_rr(e, 8, T2, H_RAX);
-	em_u8(e, 0x9f);						/* lahf */
-	em_op_rr(e, &(struct hop){ .map = 1, .opcode = 0x90 }, 0, H_RAX);	/* seto al */
-	em_op_rr(e, &(struct hop){ .opcode = 0x87, .w = true }, H_RAX, T2);	/* xchg */
-	a = access_plain(t, info | TLBI_FLAGS_T2, stack);
-	em_op_rr(e, &(struct hop){ .opcode = 0x87, .w = true }, H_RAX, T2);
-	em_u8(e, 0x04);						/* add al, 0x7f */
-	em_u8(e, 0x7f);
-	em_u8(e, 0x9e);						/* sahf */
-	em_mov_rr(e, 8, H_RAX, T2);
-	return a;
+	return flags ? access_live(t, info, stack) : access_plain(t, info, stack);
 }
 
 bool trans_operand(struct trans *t, const struct insn *in, u32 len, bool write, bool stack, struct access *a)

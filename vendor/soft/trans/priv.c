@@ -10,6 +10,7 @@ void trans_exit(struct trans *t, u32 code, u32 arg, s32 off)
 {
 	struct emitter *e = &t->e;
 
+	trans_flags_back(t, t->i);
 	trans_page_off(t, T1, off);
 	em_mov_mr(e, 8, SV(st.rip), T1);
 	em_mov_mi(e, 4, SV(exit_arg), arg);

@@ -173,13 +173,18 @@ static void trans_all(struct trans *t, u8 size, bool push)
 		} else if (reg == X86_RSP) {
 			continue;
 		} else if (size == 2) {
-			em_mov_rm(e, 2, T2, a.m);
-			em_mov_rr(e, 2, trans_home[reg], T2);
+			em_mov_rm(e, 2, a.free, a.m);
+			em_mov_rr(e, 2, trans_home[reg], a.free);
 		} else {
 			em_mov_rm(e, size, trans_home[reg], a.m);
 		}
 	}
 	trans_sp_add(t, push ? -8 * (s32)size : 8 * size);
+}
+
+bool trans_is_stack(const struct insn *in)
+{
+	return in->op == OP_PUSH || in->op == OP_POP || in->op == OP_LEAVE || in->op == OP_PUSHA || in->op == OP_POPA;
 }
 
 bool trans_stack(struct trans *t, const struct insn *in)

@@ -28,7 +28,7 @@ enum cold_kind {
 /* A piece of code laid out after the block's main line. */
 struct cold {
 	u8 kind;
-	u8 insn;		/* index, for the fault map */
+	u8 insn;		/* index of the instruction */
 	bool keep_t2;		/* COLD_TLB: the operand is [T2 + T1] afterwards */
 	bool undo_xor;		/* COLD_TLB: T1 was xored with the tag below */
 	struct hmem tag;
@@ -61,6 +61,10 @@ struct trans {
 	u32 n;
 	/* arithmetic flags live before instruction i; [n]: after the block */
 	u16 live[BLOCK_MAX_INSNS + 1];
+	u16 keep[BLOCK_MAX_INSNS + 1];	/* those that i's checks must keep: live ones, or for want of a better place */
+	/* i begins with putting the flags away, or getting them back; they are away while it runs */
+	bool save[BLOCK_MAX_INSNS + 1], back[BLOCK_MAX_INSNS + 1], away[BLOCK_MAX_INSNS + 1];
+	u8 replay[BLOCK_MAX_INSNS + 1];	/* away: 1 + the instruction that can be done again for them; 0: in sv->flags_away */
 	u32 i;				/* instruction being emitted */
 	s32 off;			/* its guest offset from the page start */
 	s32 next_off;			/* of the one after it */
@@ -83,6 +87,16 @@ struct access {
 	u8 free;
 };
 
+/* flags.c */
+void trans_find_liveness(struct trans *t, const u8 *page, s64 next_off);
+u8 trans_settle_count(const struct trans *t);		/* struct block.settle */
+/* keep, save, back and away, from live and the groups. */
+void trans_plan_flags(struct trans *t);
+/* What stands before the code of instruction t->i. Clobbers T0. */
+void trans_flags_begin(struct trans *t);
+/* In a slow path of instruction i: the guest's flags become the host's again. Clobbers T0 and T2. */
+void trans_flags_back(struct trans *t, u32 i);
+
 /* mem.c */
 /* move guest register to dst, flags kept */
 void trans_gpr_load(struct trans *t, u8 size, u8 dst, u8 guest);
@@ -103,6 +117,8 @@ bool trans_operand(struct trans *t, const struct insn *in, u32 len, bool write, 
 void trans_cold(struct trans *t, const struct cold *c);
 
 /* group.c */
+/* The general registers that an instruction may change, a bit for each. */
+u16 trans_written(const struct insn *in);
 void trans_find_groups(struct trans *t);
 /* Does this instruction's access, its push or pop or the operand in ModRM, share a check? Then: */
 bool trans_grouped(const struct trans *t, bool implicit);
@@ -113,6 +129,7 @@ struct access trans_group_access(struct trans *t, u8 base, u8 index, u8 scale, s
 /* len bytes at stack pointer + delta. */
 struct access trans_sp_access(struct trans *t, s32 delta, u32 len, bool write);
 bool trans_stack(struct trans *t, const struct insn *in);
+bool trans_is_stack(const struct insn *in);		/* is it one of these? */
 /* T1 = stack pointer + delta as an address, or the stack pointer moved by delta (clobbers T0). */
 void trans_sp_ea(struct trans *t, s32 delta);
 void trans_sp_add(struct trans *t, s32 delta);
@@ -153,7 +170,7 @@ static inline bool trans_64(const struct trans *t)
 
 static inline u16 trans_flags_before(const struct trans *t)
 {
-	return t->live[t->i];
+	return t->keep[t->i];
 }
 
 #endif
