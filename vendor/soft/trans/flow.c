@@ -148,7 +148,7 @@ static bool load_target(struct trans *t, const struct insn *in)
 		else
 			trans_gpr_load(t, in->opsize, T1, o->reg);
 	} else {
-		if (!trans_operand(t, in, in->opsize, false, in->seg == X86_SS && in->base == X86_RSP, &a))
+		if (!trans_operand(t, in, in->opsize, false, &a))
 			return false;
 		em_mov_rm(&t->e, in->opsize, T1, a.m);
 	}

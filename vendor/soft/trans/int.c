@@ -24,12 +24,6 @@ static bool writes_all(const struct insn *in, const struct opnd *o)
 		in->op == OP_MOVSXD || in->family == FAM_SSE || in->family == FAM_AVX);
 }
 
-/* An access that most likely hits the stack's page: it has a TLB entry of its own. */
-static bool on_stack(const struct insn *in)
-{
-	return in->seg == X86_SS && in->base == X86_RSP && in->index == INSN_BASE_NONE;
-}
-
 /* Emit the instruction with its fields replaced. */
 static void reemit(struct trans *t, const struct insn *in, const struct gslot *reg,
 		   const struct gslot *rm, const struct gslot *vvvv, const struct gslot *opc,
@@ -93,7 +87,7 @@ static bool high8_mem(struct trans *t, const struct insn *in, const struct opnd 
 	struct gslot reg = { .o = o, .host = 4 + o->reg };
 	struct access a;
 
-	if (!in->mem_size || !trans_operand(t, in, in->mem_size, in->mem_access & OPND_W, on_stack(in), &a))
+	if (!in->mem_size || !trans_operand(t, in, in->mem_size, in->mem_access & OPND_W, &a))
 		return false;
 	if (!(o->access & OPND_W)) {
 		/* only its value is needed */
@@ -237,7 +231,7 @@ bool trans_generic(struct trans *t, const struct insn *in)
 		/* a pending x87 exception comes before a fault of the address */
 		if (reemit_waits_for_x87(in))
 			em_u8(e, 0x9b);
-		if (!in->mem_size || !trans_operand(t, in, in->mem_size, in->mem_access & OPND_W, on_stack(in), &a))
+		if (!in->mem_size || !trans_operand(t, in, in->mem_size, in->mem_access & OPND_W, &a))
 			return false;
 		if (cl) {
 			/* the count belongs in host CL: fold the address into T2 */

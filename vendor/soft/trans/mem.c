@@ -229,8 +229,11 @@ struct access trans_access(struct trans *t, u8 seg, u32 len, bool write, u16 fla
 	return flags ? access_live(t, info, stack) : access_plain(t, info, stack);
 }
 
-bool trans_operand(struct trans *t, const struct insn *in, u32 len, bool write, bool stack, struct access *a)
+bool trans_operand(struct trans *t, const struct insn *in, u32 len, bool write, struct access *a)
 {
+	/* most likely it hits the stack's page, which has a TLB entry of its own */
+	bool stack = in->seg == X86_SS && in->base == X86_RSP && in->index == INSN_BASE_NONE;
+
 	if (trans_grouped(t, false)) {
 		*a = trans_group_access(t, in->base, in->index, in->scale, (s32)in->disp, stack);
 		return true;

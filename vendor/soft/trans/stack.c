@@ -87,9 +87,8 @@ static bool trans_push(struct trans *t, const struct insn *in)
 		trans_sp_add(t, -(s32)size);
 		return true;
 	}
-	if (!trans_ea(t, in))
+	if (!trans_operand(t, in, size, false, &a))
 		return false;
-	a = trans_access(t, in->seg, size, false, trans_flags_before(t), in->seg == X86_SS && in->base == X86_RSP);
 	em_mov_rm(&t->e, size, a.free, a.m);
 	em_mov_mr(&t->e, 8, SV(scratch[3]), a.free);
 	trans_push_value(t, size, H_NONE);

@@ -113,7 +113,7 @@ void trans_segment(struct trans *t, u8 seg, u32 len, bool write, u16 flags);
 void trans_page_off(struct trans *t, u8 dst, s64 off);			/* dst = page_va + off */
 void trans_tlb_index(struct trans *t);			/* T0 = the soft TLB's slot for T1; changes flags */
 /* The operand in ModRM, len bytes: address and check, or its part in a shared one. false: leave it to C. */
-bool trans_operand(struct trans *t, const struct insn *in, u32 len, bool write, bool stack, struct access *a);
+bool trans_operand(struct trans *t, const struct insn *in, u32 len, bool write, struct access *a);
 void trans_cold(struct trans *t, const struct cold *c);
 
 /* group.c */
