@@ -19,11 +19,6 @@
 #define REVISION64	0x00020064	/* bit 17: SMBASE can be relocated */
 #define REVISION32	0x00020000
 
-static bool has_long_mode(struct vcpu *v)
-{
-	return policy_bit(v->priv->cpuid, v->priv->nr_cpuid, 0x80000001, 0, CPUID_EDX, 29);
-}
-
 /** KVM_SMI, and an SMI from the APIC bus. Latched while one is in service. Any thread. */
 long vcpu_smi(struct vcpu *vcpu)
 {
@@ -34,36 +29,42 @@ long vcpu_smi(struct vcpu *vcpu)
 
 /* ---- the save area --------------------------------------------------------------------------- */
 
-static void put(u8 *area, unsigned int off, u64 val, unsigned int size)
-{
-	host_memcpy(area + off - SAVE_AREA, &val, size);
-}
+/* What is in it, as x86_state has it; RSM loads all before anything of it is in force. */
+struct saved {
+	u64 gpr[X86_NR_GPR], rip, rflags, dr6, dr7, cr0, cr3, cr4, efer;
+	u32 smbase, revision;
+	u8 shadow;
+	struct x86_seg seg[X86_NR_ALLSEG];
+	struct x86_dtable gdtr, idtr;
+};
 
-static u64 get(const u8 *area, unsigned int off, unsigned int size)
-{
-	u64 val = 0;
+enum layout { LAYOUT32, LAYOUT64 };
 
-	host_memcpy(&val, area + off - SAVE_AREA, size);
-	return val;
-}
-
-static u16 seg_attr(const struct x86_seg *s)
-{
-	return s->attr & SEG_UNUSABLE ? s->attr & ~(SEG_UNUSABLE | SEG_P) : s->attr;
-}
-
-static void seg_load(struct x86_seg *s, u16 sel, u64 base, u32 limit, u16 attr)
-{
-	attr &= ~SEG_UNUSABLE;
-	*s = (struct x86_seg){ .sel = sel, .base = base, .limit = limit,
-			       .attr = attr & SEG_P ? attr : attr | SEG_UNUSABLE };
-}
-
-static u8 shadow_bits(const struct x86_state *st)
-{
-	return (st->shadow_movss ? KVM_X86_SHADOW_INT_MOV_SS : 0) |
-	       (st->shadow_sti ? KVM_X86_SHADOW_INT_STI : 0);
-}
+/* Where a member stands in each layout, and how many bytes of it do; 0: it is not there. */
+static const struct field {
+	u16 member, size;
+	struct { u16 at, len; } in[2];
+} fields[] = {
+#define FIELD(f, at32, len32, at64, len64) \
+	{ offsetof(struct saved, f), sizeof(((struct saved *)0)->f), { { at32, len32 }, { at64, len64 } } }
+	FIELD(rip, 0x7ff0, 4, 0x7f78, 8),
+	FIELD(rflags, 0x7ff4, 4, 0x7f70, 8),
+	FIELD(dr6, 0x7fcc, 4, 0x7f68, 8),
+	FIELD(dr7, 0x7fc8, 4, 0x7f60, 8),
+	FIELD(cr0, 0x7ffc, 4, 0x7f58, 8),
+	FIELD(cr3, 0x7ff8, 4, 0x7f50, 8),
+	FIELD(cr4, 0x7f14, 4, 0x7f48, 8),
+	FIELD(efer, 0, 0, 0x7ed0, 8),
+	FIELD(smbase, 0x7ef8, 4, 0x7f00, 4),
+	FIELD(revision, 0x7efc, 4, 0x7efc, 4),
+	/* reserved for the processor in the 32-bit layout */
+	FIELD(shadow, 0x7f18, 1, 0x7ecb, 1),
+	FIELD(gdtr.limit, 0x7f70, 2, 0x7e64, 2),
+	FIELD(gdtr.base, 0x7f74, 4, 0x7e68, 8),
+	FIELD(idtr.limit, 0x7f54, 2, 0x7e84, 2),
+	FIELD(idtr.base, 0x7f58, 4, 0x7e88, 8),
+#undef FIELD
+};
 
 /* Places of the segment registers in the 64-bit layout: selector, attributes, limit, base. */
 static const u16 seg64[X86_NR_ALLSEG] = {
@@ -78,118 +79,78 @@ static const struct { u16 sel, rest; } seg32[X86_NR_ALLSEG] = {
 	[X86_LDTR] = { 0x7fc0, 0x7f78 }, [X86_TR] = { 0x7fc4, 0x7f5c },
 };
 
-static void save64(struct vcpu *v, u8 *a)
+static enum layout layout_of(struct vcpu *v)
+{
+	return policy_bit(v->priv->cpuid, v->priv->nr_cpuid, 0x80000001, 0, CPUID_EDX, 29) ? LAYOUT64 : LAYOUT32;
+}
+
+/* One value between the area and memory, in the direction asked for; the rest of a wider member becomes 0. */
+static void move(u8 *area, unsigned int off, unsigned int len, void *member, unsigned int size, bool save)
+{
+	u8 *there;
+
+	if (!save)
+		host_memset(member, 0, size);
+	if (!len)
+		return;
+	there = area + (off - SAVE_AREA);
+	if (save)
+		host_memcpy(there, member, len);
+	else
+		host_memcpy(member, there, len);
+}
+
+static void move_seg(u8 *area, struct x86_seg *s, unsigned int i, enum layout layout, bool save)
+{
+	u32 attr = s->attr & SEG_UNUSABLE ? s->attr & ~(SEG_UNUSABLE | SEG_P) : s->attr;
+
+	if (layout == LAYOUT64) {
+		move(area, seg64[i], 2, &s->sel, sizeof(s->sel), save);
+		move(area, seg64[i] + 2, 2, &attr, sizeof(attr), save);
+		move(area, seg64[i] + 4, 4, &s->limit, sizeof(s->limit), save);
+		move(area, seg64[i] + 8, 8, &s->base, sizeof(s->base), save);
+	} else {
+		attr <<= 8;
+		move(area, seg32[i].sel, 2, &s->sel, sizeof(s->sel), save);
+		move(area, seg32[i].rest, 4, &attr, sizeof(attr), save);
+		move(area, seg32[i].rest + 4, 4, &s->limit, sizeof(s->limit), save);
+		move(area, seg32[i].rest + 8, 4, &s->base, sizeof(s->base), save);
+		attr >>= 8;
+	}
+	if (!save) {
+		attr &= 0xffff & ~SEG_UNUSABLE;
+		s->attr = attr & SEG_P ? attr : attr | SEG_UNUSABLE;
+	}
+}
+
+static void move_all(u8 *area, struct saved *s, enum layout layout, bool save)
+{
+	for (unsigned int i = 0; i < ARRAY_SIZE(fields); i++)
+		move(area, fields[i].in[layout].at, fields[i].in[layout].len, (u8 *)s + fields[i].member, fields[i].size, save);
+	for (unsigned int i = 0; i < X86_NR_GPR; i++) {
+		if (layout == LAYOUT64)
+			move(area, 0x7ff8 - i * 8, 8, &s->gpr[i], 8, save);
+		else
+			move(area, 0x7fd0 + i * 4, i < 8 ? 4 : 0, &s->gpr[i], 8, save);
+	}
+	for (unsigned int i = 0; i < X86_NR_ALLSEG; i++)
+		move_seg(area, &s->seg[i], i, layout, save);
+}
+
+static void save(struct vcpu *v, u8 *area)
 {
 	const struct x86_state *st = v->st;
-	unsigned int i;
+	enum layout layout = layout_of(v);
+	struct saved s = {
+		.rip = st->rip, .rflags = st->rflags, .dr6 = st->dr6, .dr7 = st->dr7, .cr0 = st->cr0, .cr3 = st->cr3, .cr4 = st->cr4,
+		.efer = st->efer, .smbase = v->priv->smbase, .revision = layout == LAYOUT64 ? REVISION64 : REVISION32,
+		.shadow = (st->shadow_movss ? KVM_X86_SHADOW_INT_MOV_SS : 0) | (st->shadow_sti ? KVM_X86_SHADOW_INT_STI : 0),
+		.gdtr = st->gdtr, .idtr = st->idtr,
+	};
 
-	for (i = 0; i < X86_NR_GPR; i++)
-		put(a, 0x7ff8 - i * 8, st->gpr[i], 8);
-	put(a, 0x7f78, st->rip, 8);
-	put(a, 0x7f70, st->rflags, 8);
-	put(a, 0x7f68, st->dr6, 8);
-	put(a, 0x7f60, st->dr7, 8);
-	put(a, 0x7f58, st->cr0, 8);
-	put(a, 0x7f50, st->cr3, 8);
-	put(a, 0x7f48, st->cr4, 8);
-	put(a, 0x7f00, v->priv->smbase, 4);
-	put(a, 0x7efc, REVISION64, 4);
-	put(a, 0x7ed0, st->efer, 8);
-	put(a, 0x7ecb, shadow_bits(st), 1);
-	for (i = 0; i < X86_NR_ALLSEG; i++) {
-		put(a, seg64[i], st->seg[i].sel, 2);
-		put(a, seg64[i] + 2, seg_attr(&st->seg[i]), 2);
-		put(a, seg64[i] + 4, st->seg[i].limit, 4);
-		put(a, seg64[i] + 8, st->seg[i].base, 8);
-	}
-	put(a, 0x7e64, st->gdtr.limit, 4);
-	put(a, 0x7e68, st->gdtr.base, 8);
-	put(a, 0x7e84, st->idtr.limit, 4);
-	put(a, 0x7e88, st->idtr.base, 8);
-}
-
-static void save32(struct vcpu *v, u8 *a)
-{
-	const struct x86_state *st = v->st;
-	unsigned int i;
-
-	put(a, 0x7ffc, st->cr0, 4);
-	put(a, 0x7ff8, st->cr3, 4);
-	put(a, 0x7ff4, st->rflags, 4);
-	put(a, 0x7ff0, st->rip, 4);
-	for (i = 0; i < 8; i++)
-		put(a, 0x7fd0 + i * 4, st->gpr[i], 4);
-	put(a, 0x7fcc, st->dr6, 4);
-	put(a, 0x7fc8, st->dr7, 4);
-	put(a, 0x7f14, st->cr4, 4);
-	put(a, 0x7f18, shadow_bits(st), 1);	/* reserved for the processor */
-	put(a, 0x7efc, REVISION32, 4);
-	put(a, 0x7ef8, v->priv->smbase, 4);
-	for (i = 0; i < X86_NR_ALLSEG; i++) {
-		put(a, seg32[i].sel, st->seg[i].sel, 4);
-		put(a, seg32[i].rest, (u32)seg_attr(&st->seg[i]) << 8, 4);
-		put(a, seg32[i].rest + 4, st->seg[i].limit, 4);
-		put(a, seg32[i].rest + 8, st->seg[i].base, 4);
-	}
-	put(a, 0x7f70, st->gdtr.limit, 4);
-	put(a, 0x7f74, st->gdtr.base, 4);
-	put(a, 0x7f54, st->idtr.limit, 4);
-	put(a, 0x7f58, st->idtr.base, 4);
-}
-
-/* What RSM loads, before anything of it is in force. */
-struct saved {
-	u64 gpr[X86_NR_GPR], rip, rflags, dr6, dr7, cr0, cr3, cr4, efer;
-	u32 smbase;
-	u8 shadow;
-	struct x86_seg seg[X86_NR_ALLSEG];
-	struct x86_dtable gdtr, idtr;
-};
-
-static void load64(const u8 *a, struct saved *s)
-{
-	unsigned int i;
-
-	for (i = 0; i < X86_NR_GPR; i++)
-		s->gpr[i] = get(a, 0x7ff8 - i * 8, 8);
-	s->rip = get(a, 0x7f78, 8);
-	s->rflags = get(a, 0x7f70, 4);
-	s->dr6 = get(a, 0x7f68, 8);
-	s->dr7 = get(a, 0x7f60, 8);
-	s->cr0 = get(a, 0x7f58, 8);
-	s->cr3 = get(a, 0x7f50, 8);
-	s->cr4 = get(a, 0x7f48, 8);
-	s->smbase = get(a, 0x7f00, 4);
-	s->efer = get(a, 0x7ed0, 8);
-	s->shadow = get(a, 0x7ecb, 1);
-	for (i = 0; i < X86_NR_ALLSEG; i++)
-		seg_load(&s->seg[i], get(a, seg64[i], 2), get(a, seg64[i] + 8, 8),
-			 get(a, seg64[i] + 4, 4), get(a, seg64[i] + 2, 2));
-	s->gdtr = (struct x86_dtable){ .base = get(a, 0x7e68, 8), .limit = get(a, 0x7e64, 2) };
-	s->idtr = (struct x86_dtable){ .base = get(a, 0x7e88, 8), .limit = get(a, 0x7e84, 2) };
-}
-
-static void load32(const u8 *a, struct saved *s)
-{
-	unsigned int i;
-
-	for (i = 0; i < X86_NR_GPR; i++)
-		s->gpr[i] = i < 8 ? get(a, 0x7fd0 + i * 4, 4) : 0;
-	s->rip = get(a, 0x7ff0, 4);
-	s->rflags = get(a, 0x7ff4, 4);
-	s->dr6 = get(a, 0x7fcc, 4);
-	s->dr7 = get(a, 0x7fc8, 4);
-	s->cr0 = get(a, 0x7ffc, 4);
-	s->cr3 = get(a, 0x7ff8, 4);
-	s->cr4 = get(a, 0x7f14, 4);
-	s->smbase = get(a, 0x7ef8, 4);
-	s->efer = 0;
-	s->shadow = get(a, 0x7f18, 1);
-	for (i = 0; i < X86_NR_ALLSEG; i++)
-		seg_load(&s->seg[i], get(a, seg32[i].sel, 2), get(a, seg32[i].rest + 8, 4),
-			 get(a, seg32[i].rest + 4, 4), get(a, seg32[i].rest, 4) >> 8);
-	s->gdtr = (struct x86_dtable){ .base = get(a, 0x7f74, 4), .limit = get(a, 0x7f70, 2) };
-	s->idtr = (struct x86_dtable){ .base = get(a, 0x7f58, 4), .limit = get(a, 0x7f54, 2) };
+	host_memcpy(s.gpr, st->gpr, sizeof(s.gpr));
+	host_memcpy(s.seg, st->seg, sizeof(s.seg));
+	move_all(area, &s, layout, true);
 }
 
 /* ---- in and out ------------------------------------------------------------------------------ */
@@ -229,10 +190,7 @@ void smm_enter(struct vcpu *v)
 
 	host_store_release(&p->smi_pending, false);
 	p->smi_count++;
-	if (has_long_mode(v))
-		save64(v, area);
-	else
-		save32(v, area);
+	save(v, area);
 	/* No memory there: the state is lost, as on a board without SMRAM. */
 	gmem_write_as(v->vm, SMM_SPACE, p->smbase + 0xfe00, area, sizeof(area));
 	st->smm = true;
@@ -281,14 +239,11 @@ int smm_leave(struct vcpu *v)
 	struct vcpu_priv *p = v->priv;
 	struct x86_state *st = v->st;
 	u8 area[SAVE_SIZE];
-	struct saved s;
+	struct saved s = { 0 };
 
 	if (gmem_read_as(v->vm, SMM_SPACE, p->smbase + 0xfe00, area, sizeof(area)))
 		return -EIO;
-	if (has_long_mode(v))
-		load64(area, &s);
-	else
-		load32(area, &s);
+	move_all(area, &s, layout_of(v), false);
 	if (!saved_valid(v, &s))
 		return -EIO;
 	st->smm = false;
