@@ -21,6 +21,7 @@
 #include "host/user/fault.h"
 #include "host/user/signal.h"
 #include "host/user/user.h"
+#include "vendor/soft/soft.h"
 
 #define PAGE	4096
 
@@ -521,6 +522,27 @@ const char *__tsan_default_options(void)
 	return "die_after_fork=0";
 }
 
+/*
+ * Another thread may take its vCPU down while this one finds out whose fault it has: nothing of a vCPU that is not this
+ * thread's may be touched.
+ */
+static void other_vcpus_are_left_alone(void **state)
+{
+	size_t size = (sizeof(struct soft_vcpu) + PAGE - 1) & ~(size_t)(PAGE - 1);
+	struct soft_vcpu *other = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	u8 buf[8];
+
+	assert_ptr_not_equal(other, MAP_FAILED);
+	take_faults();
+	assert_int_equal(soft_fault_init(), 0);
+	assert_int_equal(soft_fault_add(other), 0);
+	assert_int_equal(mprotect(other, size, PROT_NONE), 0);
+	assert_int_equal(host_copy_from_caller(buf, 8, sizeof(buf)), -EFAULT);
+	assert_int_equal(mprotect(other, size, PROT_READ | PROT_WRITE), 0);
+	soft_fault_del(other);
+	munmap(other, size);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -538,6 +560,7 @@ int main(void)
 		cmocka_unit_test(signal_open_only_inside_stays_pending),
 		cmocka_unit_test(faults_on_threads_that_block_signals),
 		cmocka_unit_test(forked_child_begins_anew),
+		cmocka_unit_test(other_vcpus_are_left_alone),
 	};
 
 	return cmocka_run_group_tests(tests, setup, NULL);

@@ -9,24 +9,23 @@
 
 #define MAX_REGIONS	1024
 
-/* Read in signal context without a lock: an entry is published by its sv, after the rest of it. */
-static struct soft_vcpu *regions[MAX_REGIONS];
+/*
+ * Read in signal context without a lock. A region is the reader's own, or one that may go at any moment: only its own
+ * leads to a vCPU that is sure to be there. So what tells them apart stands here, not in the vCPU.
+ */
+static struct soft_region regions[MAX_REGIONS];
+static u32 nr_regions;			/* that were ever in use; only grows */
 
+/* Whose code, or with *vec whose stub for one vector instruction, is pc in? */
 static struct soft_vcpu *owner_of(u64 pc, bool *vec)
 {
-	for (u32 i = 0; i < MAX_REGIONS; i++) {
-		struct soft_vcpu *sv = host_load_acquire(&regions[i]);
+	for (u32 i = 0; i < host_load_acquire(&nr_regions); i++) {
+		struct soft_region *r = &regions[i];
+		u64 code = host_load_relaxed(&r->code), stubs = host_load_relaxed(&r->vec);
 
-		if (!sv)
-			continue;
-		if (pc - (u64)sv->cb.rx < sv->cb.size) {
-			*vec = false;
-			return sv;
-		}
-		if (pc - (u64)sv->vec.rx < sv->vec.size) {
-			*vec = true;
-			return sv;
-		}
+		*vec = stubs && pc - stubs < HV_PAGE_SIZE;
+		if (*vec || (code && pc - code < CODE_SIZE))
+			return host_load_relaxed(&r->sv);
 	}
 	return NULL;
 }
@@ -61,11 +60,14 @@ static struct soft_vcpu *in_slot_access(u64 addr)
 {
 	u64 self = soft_thread();
 
-	for (u32 i = 0; i < MAX_REGIONS; i++) {
-		struct soft_vcpu *sv = host_load_acquire(&regions[i]);
+	for (u32 i = 0; i < host_load_acquire(&nr_regions); i++) {
 		const struct memslots *slots;
+		struct soft_vcpu *sv;
 
-		if (!sv || host_load_relaxed(&sv->thread) != self || !sv->armed)
+		if (host_load_relaxed(&regions[i].thread) != self)
+			continue;
+		sv = host_load_relaxed(&regions[i].sv);
+		if (!sv->armed)
 			continue;
 		/* inside enter(): the vCPU is in a read section */
 		slots = host_load_acquire(&sv->vcpu->vm->memslots[sv->st.smm]);
@@ -128,15 +130,30 @@ int soft_fault_init(void)
 
 int soft_fault_add(struct soft_vcpu *sv)
 {
-	for (u32 i = 0; i < MAX_REGIONS; i++)
-		if (!host_cmpxchg(&regions[i], (struct soft_vcpu *)NULL, sv))
-			return 0;
+	for (u32 i = 0; i < MAX_REGIONS; i++) {
+		struct soft_region *r = &regions[i];
+
+		if (host_cmpxchg(&r->sv, (struct soft_vcpu *)NULL, sv))
+			continue;
+		sv->region = r;
+		host_store_relaxed(&r->code, (u64)sv->cb.rx);
+		host_store_relaxed(&r->vec, (u64)sv->vec.rx);
+		/* its code runs in threads that come here first, or begin later */
+		for (u32 n = host_load_relaxed(&nr_regions); n <= i; n = host_load_relaxed(&nr_regions))
+			host_cmpxchg(&nr_regions, n, i + 1);
+		return 0;
+	}
 	return -ENOSPC;
 }
 
 void soft_fault_del(struct soft_vcpu *sv)
 {
-	for (u32 i = 0; i < MAX_REGIONS; i++)
-		if (host_load_relaxed(&regions[i]) == sv)
-			host_store_release(&regions[i], (struct soft_vcpu *)NULL);
+	struct soft_region *r = sv->region;
+
+	if (!r)
+		return;
+	sv->region = NULL;
+	host_store_relaxed(&r->code, 0UL);
+	host_store_relaxed(&r->vec, 0UL);
+	host_store_release(&r->sv, (struct soft_vcpu *)NULL);
 }

@@ -175,7 +175,7 @@ static struct soft_vcpu *soft_self(struct vm *vm)
 	for (u32 i = 0; i < vm->nr_vcpus; i++) {
 		struct vcpu *v = vm->vcpus[i];
 
-		if (v && host_load_relaxed(&soft_of(v)->thread) == soft_thread())
+		if (v && host_load_relaxed(&soft_of(v)->region->thread) == soft_thread())
 			return soft_of(v);
 	}
 	return NULL;

@@ -3,11 +3,7 @@
 #include "soft.h"
 #include "probe.h"
 
-/*
- * Room for a compiler's code, which is large and all in use: address space, touched as it fills up.
- * The pools suit blocks of 4 to 5 instructions in 350 bytes.
- */
-#define CODE_SIZE	(96UL << 20)
+/* For CODE_SIZE bytes of blocks of 4 to 5 instructions in 350 bytes. */
 #define MAX_BLOCKS	300000u
 #define MAX_MAP		2000000u
 #define MAX_LINKS	600000u
@@ -174,7 +170,7 @@ static void soft_load(struct vcpu *vcpu)
 	__asm__ volatile("rdgsbase %0" : "=r"(sv->host_gs));
 	if (sv->space)
 		__asm__ volatile("wrgsbase %0" :: "r"(sv->space));
-	host_store_relaxed(&sv->thread, soft_thread());
+	host_store_relaxed(&sv->region->thread, soft_thread());
 	sv->vec_away = 1;
 	if (unlikely(sv->refetch)) {
 		sv->refetch = false;
@@ -196,7 +192,7 @@ static void soft_put(struct vcpu *vcpu)
 {
 	struct soft_vcpu *sv = soft_of(vcpu);
 
-	host_store_relaxed(&sv->thread, 0UL);
+	host_store_relaxed(&sv->region->thread, 0UL);
 	__asm__ volatile("wrgsbase %0" :: "r"(sv->host_gs));
 	if (sv->vec_away)
 		return;
@@ -221,7 +217,7 @@ static void soft_regs_changed(struct vcpu *vcpu, u32 groups)
 	    ((sv->st.rflags ^ sv->mode_flags) & (X86_FLAG_TF | X86_FLAG_AC)))
 		sv->mode_dirty = true;
 	/* outside KVM_RUN: an ioctl of the client's, who may have changed code as well (a debugger, a loader) */
-	if (!sv->thread)
+	if (!host_load_relaxed(&sv->region->thread))
 		sv->refetch = true;
 }
 

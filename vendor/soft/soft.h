@@ -295,7 +295,7 @@ struct soft_vcpu {
 	u32 xstate_mask;
 	u32 host_mxcsr;
 	u16 host_fcw;
-	u64 thread;			/* who is inside load/put: its thread pointer */
+	struct soft_region *region;	/* fault.c; NULL before soft_fault_add() */
 	/* where C code goes on when a slot's host memory turns out to be missing; armed inside enter() */
 	void *recover[5];
 	u64 miss_pc;			/* inside soft_tlb_miss(): the slow path that called, and its TLBI_* */
@@ -475,6 +475,14 @@ static inline u8 *codebuf_to_rw(const struct codebuf *cb, const u8 *rx)
 
 /* ---- fault.c ---- */
 int soft_fault_init(void);
+/* Room for a compiler's code, which is large and all in use: address space, touched as it fills up. */
+#define CODE_SIZE	(96UL << 20)
+/* What the handler of host faults knows of a vCPU that may be another thread's, and may be gone. Words are atomic. */
+struct soft_region {
+	struct soft_vcpu *sv;		/* NULL: the region is free */
+	u64 code, vec;			/* executable addresses of its code memory, CODE_SIZE and a page */
+	u64 thread;			/* who is inside load/put: its thread pointer */
+};
 int soft_fault_add(struct soft_vcpu *sv);
 void soft_fault_del(struct soft_vcpu *sv);
 
