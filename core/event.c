@@ -36,13 +36,12 @@ static void get_exception(struct vcpu *vcpu, struct kvm_vcpu_events *ev)
 	}
 }
 
-/** KVM_GET_VCPU_EVENTS. Applies queued INIT and SIPI first. */
+/** KVM_GET_VCPU_EVENTS. An INIT that waits for the next KVM_RUN or KVM_GET_MP_STATE is told as latched, outside SMM too. */
 long vcpu_get_events(struct vcpu *vcpu, struct kvm_vcpu_events *ev)
 {
 	const struct vcpu_priv *p = vcpu->priv;
 	const struct x86_state *st = vcpu->st;
 
-	vcpu_apply_apic_events(vcpu);
 	host_memset(ev, 0, sizeof(*ev));
 	get_exception(vcpu, ev);
 	ev->interrupt.injected = p->interrupt.injected && !p->interrupt.soft;
@@ -121,15 +120,12 @@ static void set_smi(struct vcpu *vcpu, const struct kvm_vcpu_events *ev)
 	struct vcpu_priv *p = vcpu->priv;
 
 	host_store_release(&p->smi_pending, ev->smi.pending != 0);
-	if (ev->smi.smm) {
-		p->smm_inside_nmi = ev->smi.smm_inside_nmi != 0;
-		if (ev->smi.latched_init && vcpu->lapic)
-			host_fetch_or(&p->apic_events, APIC_EVENT_INIT);
-		else
-			host_fetch_and(&p->apic_events, ~(u32)APIC_EVENT_INIT);
-	} else {
-		p->smm_inside_nmi = false;
-	}
+	p->smm_inside_nmi = ev->smi.smm && ev->smi.smm_inside_nmi;
+	/* as GET told it: what was saved between an INIT and the next KVM_RUN is not lost */
+	if (ev->smi.latched_init && vcpu->lapic)
+		host_fetch_or(&p->apic_events, APIC_EVENT_INIT);
+	else
+		host_fetch_and(&p->apic_events, ~(u32)APIC_EVENT_INIT);
 	smm_set(vcpu, ev->smi.smm != 0);
 }
 
@@ -143,7 +139,6 @@ long vcpu_set_events(struct vcpu *vcpu, struct kvm_vcpu_events *ev)
 	struct x86_state *st = vcpu->st;
 	int ret;
 
-	vcpu_apply_apic_events(vcpu);
 	ret = events_check(vcpu, ev);
 	if (ret)
 		return ret;

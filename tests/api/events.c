@@ -385,8 +385,44 @@ static void corrected_mce_interrupts(void **state)
 	T_END(&v, &c);
 }
 
+/* An INIT between two KVM_RUNs can be saved and set: it is told as latched until KVM_RUN or KVM_GET_MP_STATE acts on it. */
+static void init_that_waits(void **state)
+{
+	const struct kvm_msi init = { .address_lo = 0xfee00000, .data = 0x4500 };
+	struct kvm_vcpu_events ev;
+	struct kvm_mp_state mp;
+	struct t_vm v;
+	struct t_cpu c;
+
+	T_START(&v, &c, T_IRQCHIP, code);
+	assert_int_equal(T(v.fd, KVM_SIGNAL_MSI, &init), 1);
+	t_ok(T(c.fd, KVM_GET_VCPU_EVENTS, &ev));
+	assert_int_equal(ev.smi.latched_init, 1);
+	assert_int_equal(t_regs(&c).rip, T_CODE);
+	ev.smi.latched_init = 0;
+	t_ok(T(c.fd, KVM_SET_VCPU_EVENTS, &ev));
+	t_ok(T(c.fd, KVM_GET_MP_STATE, &mp));
+	assert_int_equal(t_regs(&c).rip, T_CODE);
+	ev.smi.latched_init = 1;
+	ev.flags &= ~(uint32_t)KVM_VCPUEVENT_VALID_SMM;
+	t_ok(T(c.fd, KVM_SET_VCPU_EVENTS, &ev));
+	t_ok(T(c.fd, KVM_GET_VCPU_EVENTS, &ev));
+	assert_int_equal(ev.smi.latched_init, 0);
+	ev.smi.latched_init = 1;
+	t_ok(T(c.fd, KVM_SET_VCPU_EVENTS, &ev));
+	t_ok(T(c.fd, KVM_GET_VCPU_EVENTS, &ev));
+	assert_int_equal(ev.smi.latched_init, 1);
+	assert_int_equal(t_regs(&c).rip, T_CODE);
+	t_ok(T(c.fd, KVM_GET_MP_STATE, &mp));
+	assert_int_equal(mp.mp_state, KVM_MP_STATE_RUNNABLE);
+	assert_int_equal(t_regs(&c).rip, 0xfff0);
+	t_ok(T(c.fd, KVM_GET_VCPU_EVENTS, &ev));
+	assert_int_equal(ev.smi.latched_init, 0);
+	T_END(&v, &c);
+}
+
 #define CASE(f) cmocka_unit_test_setup_teardown(f, begin, end)
 T_MAIN(CASE(quiet_at_first), CASE(exception_set_by_client), CASE(refusals), CASE(payload), CASE(triple_fault_event),
        CASE(set_regs_drops_exception), CASE(shadow), CASE(interrupt_vector), CASE(interrupt_with_a_pic_in_there),
        CASE(interrupt_window), CASE(nmi), CASE(setup_mce), CASE(set_mce), CASE(uncorrected_mce_is_delivered),
-       CASE(corrected_mce_interrupts))
+       CASE(corrected_mce_interrupts), CASE(init_that_waits))
