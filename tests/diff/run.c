@@ -187,6 +187,32 @@ static void open_for_injected(unsigned int cpu)
 	call(s.cpu[cpu].fd, KVM_SET_VCPU_EVENTS, &ev);
 }
 
+/*
+ * 43: the emulated processor has its host's CR0 back after an exit only if the guest's EFER and CR4 would allow it as a MOV to
+ * CR0: not with LME set and PAE clear while the guest does not page.
+ */
+static void spare_oracle(unsigned int cpu, const struct guest *g)
+{
+	const uint64_t pg = 0x80000000, pae = 0x20, lme = 0x100;
+	struct kvm_sregs sregs;
+	struct kvm_regs regs;
+
+	call(s.cpu[cpu].fd, KVM_GET_SREGS, &sregs);
+	if (sregs.cr0 & pg)
+		return;
+	if ((sregs.efer & lme) && !(sregs.cr4 & pae)) {
+		sregs.efer &= ~lme;
+		out(" no lme");
+		out_ret(call(s.cpu[cpu].fd, KVM_SET_SREGS, &sregs));
+	}
+	call(s.cpu[cpu].fd, KVM_GET_REGS, &regs);
+	if (!strcmp(g->name, "wrmsr") && (uint32_t)regs.rcx == 0xc0000080 && !(sregs.cr4 & pae))
+		regs.rax &= ~lme;
+	if (!strcmp(g->name, "wr_cr4") && (sregs.efer & lme))
+		regs.rax |= pae;
+	call(s.cpu[cpu].fd, KVM_SET_REGS, &regs);
+}
+
 static bool runnable(unsigned int cpu)
 {
 	struct kvm_mp_state mp = { 0 };
@@ -227,6 +253,7 @@ void op_run(struct rnd *r)
 		call(s.cpu[cpu].fd, KVM_SET_REGS, &regs);
 	}
 	open_for_injected(cpu);
+	spare_oracle(cpu, g);
 	run = s.cpu[cpu].run;
 	run->immediate_exit = !runnable(cpu) || one_in(r, 16);
 	run->request_interrupt_window = one_in(r, 8);

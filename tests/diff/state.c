@@ -365,10 +365,11 @@ static void tame_chip(struct kvm_irqchip *c)
 		p->irr &= (uint8_t)~4;
 }
 
-/* 31, 32: vectors that processors have; no INT n, which stock KVM tells by what is at RIP. */
+/* 31, 32, 44: vectors and shadows that processors have; no INT n, which stock KVM tells by what is at RIP. */
 static void tame_events(struct kvm_vcpu_events *e)
 {
 	e->interrupt.soft = 0;
+	e->interrupt.shadow &= 3;	/* 44 */
 	if (e->exception.injected || e->exception.pending)	/* 38 */
 		e->nmi.injected = 0;
 	if (e->exception.injected || e->exception.pending || e->nmi.injected)
