@@ -17,7 +17,7 @@ from qemu import CACHE, KERNEL, TOP, module_files
 BUILD = os.path.join(TOP, os.environ.get("BUILD", "build"))
 MODULES = ("kvm-amd", "virtio_pci", "virtio_console")
 MACHINES = 3
-BOOT_S = 150        # until the script begins, on a busy machine
+BOOT_S = 100        # until the script begins, on a busy machine
 PORT = "/dev/vport0p1"
 INIT = """#!/bin/busybox sh
 /bin/busybox mount -t devtmpfs dev /dev
