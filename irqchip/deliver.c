@@ -40,10 +40,10 @@ int lapic_accept(struct lapic *l, u8 mode, u8 vector, bool level)
 	case APIC_FIXED:
 	case APIC_LOWEST:
 		if (!(host_load_relaxed(&l->reg[APIC_SVR]) & SVR_ENABLE))
-			return -1;
+			return 0;
 		if (vector < 16) {
 			lapic_error(l, ESR_RECV_ILLEGAL);
-			return -1;
+			return 0;
 		}
 		accept_fixed(l, vector, level);
 		return 1;
@@ -60,7 +60,7 @@ int lapic_accept(struct lapic *l, u8 mode, u8 vector, bool level)
 		sink->lapic_sipi(l->owner, vector);
 		return 1;
 	default:
-		return -1;
+		return 0;
 	}
 }
 
@@ -207,7 +207,8 @@ int apic_deliver(struct irqchip *c, struct lapic *src, const struct apic_msg *ms
 		    msg->shorthand != APIC_TO_ALL && !match(c, l, msg))
 			continue;
 		one = lapic_accept(l, msg->mode, msg->vector, msg->level);
-		r = max(one, 0) + max(r, 0);
+		if (one >= 0)
+			r = one + max(r, 0);
 	}
 	return r;
 }

@@ -181,11 +181,11 @@ struct eoi_list {
 };
 
 /* ---- deliver.c: all with the read section held, but lapic_accept() for one's own APIC ---- */
-/* Give msg to one local APIC. 1: taken, -1: not (disabled, illegal vector). */
+/* Give msg to one local APIC. 1: taken, 0: not (disabled by software, illegal vector), -1: the APIC is off. */
 int lapic_accept(struct lapic *l, u8 mode, u8 vector, bool level);
 /*
- * Route msg to whom it is for. Returns to how many, -1 if to none. src: the sender of an IPI, else
- * NULL
+ * Route msg to whom it is for. Returns how many took it, -1 if it is for none. src: the sender of an
+ * IPI, else NULL
  */
 int apic_deliver(struct irqchip *c, struct lapic *src, const struct apic_msg *msg);
 /* An MSI's address and data as a message; api: KVM_X2APIC_API_* flags */

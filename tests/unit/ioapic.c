@@ -81,9 +81,30 @@ static void edge(void **state)
 	raise(4, 0);
 	raise(4, 1);
 	assert_int_equal(take(1), 0x44);
-	/* a vector below 16 reaches nobody */
+	/* a vector below 16 is taken by nobody */
 	rte(21, 0x05, 1);
-	assert_int_equal(raise(21, 1), -1);
+	assert_int_equal(raise(21, 1), 0);
+}
+
+/* What KVM_IRQ_LINE_STATUS tells of an APIC that takes no interrupts, by whichever destination, and of none at all. */
+static void status(void **state)
+{
+	wr(1, 0xd0, 0x02000000);
+	wr(1, 0xf0, 0xff);				/* disabled by software */
+	rte(20, 0x44, 1);
+	assert_int_equal(raise(20, 1), 0);
+	raise(20, 0);
+	rte(20, 0x844, 2);				/* the same, logical */
+	assert_int_equal(raise(20, 1), 0);
+	raise(20, 0);
+	assert_int_equal(lapic_set_base_msr(cpus[1].l, 0xfee00000, false), 0);
+	assert_int_equal(raise(20, 1), -1);
+	raise(20, 0);
+	rte(20, 0x44, 1);
+	assert_int_equal(raise(20, 1), -1);
+	raise(20, 0);
+	rte(20, 0x44, 0x77);				/* nobody has this id */
+	assert_int_equal(raise(20, 1), -1);
 }
 
 /* Level: remote IRR blocks until the EOI; the line is looked at again then. */
@@ -228,7 +249,7 @@ static void state_ioapic(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		TEST(registers), TEST(edge), TEST(level), TEST(sources), TEST(resample), TEST(delivery),
+		TEST(registers), TEST(edge), TEST(status), TEST(level), TEST(sources), TEST(resample), TEST(delivery),
 		TEST(state_ioapic),
 	};
 
