@@ -157,6 +157,17 @@ static void all_vectors(int fd)
 	must(call(fd, KVM_SET_XSAVE, &x), "KVM_SET_XSAVE");
 }
 
+/* 51: Linux looks anew at who has which APIC ID. */
+static void show_apic(int fd)
+{
+	struct kvm_lapic_state lapic;
+
+	if (s.irqchip == NO_CHIP)
+		return;
+	must(call(fd, KVM_GET_LAPIC, &lapic), "KVM_GET_LAPIC");
+	must(call(fd, KVM_SET_LAPIC, &lapic), "KVM_SET_LAPIC");
+}
+
 void vcpu_add(unsigned long id)
 {
 	long ret = call_n(s.vm, KVM_CREATE_VCPU, id);
@@ -169,6 +180,7 @@ void vcpu_add(unsigned long id)
 			must(-errno, "mmap of a vCPU");
 		set_cpuid((int)ret);
 		all_vectors((int)ret);
+		show_apic((int)ret);
 		s.cpus++;
 	} else if (ret >= 0) {
 		shut((int)ret);
@@ -234,6 +246,7 @@ static void begin(uint64_t number)
 	fill_memory();
 	s.number = number;
 	s.cpus = 0;
+	s.pv_enforced = false;
 	memset(s.got, 0, sizeof(s.got));
 	ret = call_n(sys_fd, KVM_CREATE_VM, 0);
 	must(ret, "KVM_CREATE_VM");

@@ -52,6 +52,7 @@ struct seq {
 		bool have;
 		uint8_t bytes[4096];
 	} got[PAIRS];
+	bool pv_enforced;	/* KVM_CAP_ENFORCE_PV_FEATURE_CPUID was asked for */
 	bool over;		/* from here on results would depend on time */
 };
 
@@ -80,6 +81,7 @@ void op_round_trip(struct rnd *r);
 void op_msrs_get(struct rnd *r);
 void op_msrs_set(struct rnd *r);
 void hide_events(void *p);
+uint64_t canonical(uint64_t v);
 uint32_t any_msr(struct rnd *r);
 uint64_t any_msr_value(struct rnd *r, uint32_t index);
 

@@ -14,6 +14,12 @@ static unsigned int any_cpu(struct rnd *r)
 	return one_in(r, 3) ? rnd_below(r, s.cpus) : 0;
 }
 
+/* As processors with four levels of page tables have addresses. */
+uint64_t canonical(uint64_t v)
+{
+	return (uint64_t)((int64_t)(v << 16) >> 16);
+}
+
 static uint64_t any_gpa(struct rnd *r)
 {
 	return one_in(r, 4) ? rnd_odd(r) : rnd_below(r, MEM);
@@ -243,13 +249,15 @@ static void tame_lapic(uint8_t *b, unsigned int cpu)
 	}
 }
 
-/* 15: no bits of EFER that do not exist, no flags other than 0 and 1. */
+/* 15: no bits of EFER that do not exist, no flags other than 0 and 1. 47, 48: what processors have of bases and CR0. */
 static void tame_sregs(struct kvm_sregs *k)
 {
 	struct kvm_segment *seg;
 
 	k->efer &= 0xd01;
+	k->cr0 |= 0x10;
 	for (seg = &k->cs; seg <= &k->ldt; seg++) {
+		seg->base = canonical(seg->base);
 		seg->type &= 15;
 		seg->dpl &= 3;
 		seg->present &= 1;
@@ -337,6 +345,14 @@ static void tame_pit2(struct kvm_pit_state2 *k)
 	k->channels[0].mode = 5;
 }
 
+/* Whether the first 8259 waits to be asked for what the second one has. */
+static bool slave_latched(void)
+{
+	struct kvm_irqchip c = { .chip_id = 0 };
+
+	return !call(s.vm, KVM_GET_IRQCHIP, &c) && (c.chip.pic.irr & 4);
+}
+
 /* 28: no exception pending; no MXCSR without its component. */
 static void tame_xsave(uint8_t *b)
 {
@@ -349,13 +365,20 @@ static void tame_xsave(uint8_t *b)
 		memcpy(b + 24, &reset, 4);
 }
 
-/* 29: what the 8259s have. */
+/* 29, 50: what the 8259s have, without the special mask; 49: of the I/O APIC too, with vectors that APICs take. */
 static void tame_chip(struct kvm_irqchip *c)
 {
 	struct kvm_pic_state *p = &c->chip.pic;
+	unsigned int i;
 
+	for (i = 0; i < KVM_IOAPIC_NUM_PINS && c->chip_id == 2; i++) {
+		c->chip.ioapic.redirtbl[i].bits &= 0xff0000000001efff;
+		if (c->chip.ioapic.redirtbl[i].fields.vector < 16)
+			c->chip.ioapic.redirtbl[i].fields.vector |= 16;
+	}
 	if (c->chip_id > 1)
 		return;
+	p->special_mask = 0;
 	p->irq_base &= 0xf8;
 	p->elcr_mask = c->chip_id ? 0xde : 0xf8;
 	p->elcr &= p->elcr_mask;
@@ -435,16 +458,20 @@ static void hide_sregs(void *p)
 static void hide_fpu(void *p)
 {
 	struct kvm_fpu *f = p;
+	unsigned int i;
 
 	f->mxcsr = 0;						/* 7 */
 	f->last_opcode = 0;					/* 12 */
 	f->last_ip = f->last_dp = 0;
+	for (i = 0; i < 8; i++)
+		memset(f->fpr[i] + 10, 0, 6);
 }
 
 /* 8: a component that is not in XSTATE_BV has its initial value, and may as well be there with it. */
 static void hide_xsave(void *p)
 {
 	uint8_t *b = p;
+	unsigned int i;
 	uint64_t bv;
 
 	memcpy(&bv, b + 512, 8);
@@ -461,6 +488,8 @@ static void hide_xsave(void *p)
 	bv |= 7;
 	memcpy(b + 512, &bv, 8);
 	memset(b + 6, 0, 18);					/* 12 */
+	for (i = 0; i < 8; i++)
+		memset(b + 42 + 16 * i, 0, 6);
 	memset(b + 28, 0, 4);					/* 21: MXCSR_MASK is the host's */
 	memset(b + 416, 0, 96);
 }
@@ -552,6 +581,8 @@ static void quiet(enum pair which, uint8_t *b, unsigned int cpu)
 {
 	if (which == LAPIC)
 		tame_lapic(b, cpu);
+	if (which == MP_STATE && ((struct kvm_mp_state *)b)->mp_state == KVM_MP_STATE_AP_RESET_HOLD)	/* 46 */
+		((struct kvm_mp_state *)b)->mp_state = KVM_MP_STATE_HALTED;
 	if (which == SREGS || which == SREGS2)
 		tame_sregs((void *)b);
 	if (which == PIT2)
@@ -565,6 +596,8 @@ static void quiet(enum pair which, uint8_t *b, unsigned int cpu)
 	}
 	if (which == XSAVE)
 		tame_xsave(b);
+	if (which == CHIP && ((struct kvm_irqchip *)b)->chip_id == 1 && slave_latched())	/* 56 */
+		((struct kvm_irqchip *)b)->chip_id = 0;
 	if (which == CHIP)
 		tame_chip((void *)b);
 	if (which == CPU_EVENTS)
@@ -668,6 +701,11 @@ uint64_t any_msr_value(struct rnd *r, uint32_t index)
 	}
 }
 
+static bool pv_msr(uint32_t index)
+{
+	return index == 0x11 || index == 0x12 || index >> 8 == 0x4b564d;
+}
+
 struct msrs {
 	struct kvm_msrs h;
 	struct kvm_msr_entry e[6];
@@ -681,6 +719,8 @@ static void make_msrs(struct rnd *r, struct msrs *m, bool set)
 	m->h.nmsrs = 1 + rnd_below(r, 5);
 	for (i = 0; i < m->h.nmsrs; i++) {
 		m->e[i].index = any_msr(r);
+		if (s.pv_enforced && pv_msr(m->e[i].index))	/* 54 */
+			m->e[i].index = 0xc0000081;
 		if (set && m->e[i].index == 0xc0000080)		/* 35 */
 			m->e[i].index = 0xc0000081;
 		if (set)

@@ -69,6 +69,8 @@ static void op_slot(struct rnd *r)
 		m.userspace_addr ^= rnd_odd(r) >> 20;
 		break;
 	}
+	if (m.guest_phys_addr >> 40 && !(m.guest_phys_addr >> 52))	/* 55 */
+		m.guest_phys_addr &= 0xffffffffff;
 	if (m.slot == 0 && !m.memory_size)
 		m.slot = 1;
 	out_words(&m, sizeof(m));
@@ -423,6 +425,7 @@ static void op_small(struct rnd *r)
 		cpu_call(r, KVM_KVMCLOCK_CTRL, NULL, 0);
 		break;
 	case 1:
+		s.pv_enforced |= cap.cap == KVM_CAP_ENFORCE_PV_FEATURE_CPUID;
 		cpu_call(r, KVM_ENABLE_CAP, &cap, sizeof(cap));
 		break;
 	default:
@@ -460,6 +463,8 @@ static void op_bad_pointer(struct rnd *r)
 	};
 	unsigned int i = rnd_below(r, sizeof(calls) / sizeof(calls[0]));
 
+	if (calls[i].nr == KVM_SET_LAPIC && s.irqchip == NO_CHIP)	/* 39 */
+		i = 0;
 	out(" %s", calls[i].name);
 	out_ret(call(calls[i].vm ? s.vm : s.cpu[0].fd, calls[i].nr, (void *)8));
 }
