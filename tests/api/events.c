@@ -10,6 +10,7 @@ GUEST16(nmi_isr, "movb $2, %al; outb %al, $0x10; iretw");
 GUEST16(ud_isr, "movb $6, %al; outb %al, $0x10; hlt");
 GUEST16(irq_isr, "movb $0x21, %al; outb %al, $0x10; iretw");
 GUEST16(code, "sti; 1: jmp 1b");
+GUEST16(one_nop, "nop; 1: jmp 1b");
 GUEST16(code_off, "cli; nop; outb %al, $0x11; sti; nop; outb %al, $0x12; hlt");
 
 static void vector(uint8_t nr, uint16_t at)
@@ -264,6 +265,30 @@ static void nmi(void **state)
 	reports(2);
 }
 
+/* An NMI waits for the instruction behind STI or MOV SS; it is not lost, and the guest goes on. */
+static void nmi_in_a_shadow(void **state)
+{
+	static const uint8_t shadows[] = { KVM_X86_SHADOW_INT_STI, KVM_X86_SHADOW_INT_MOV_SS };
+	struct kvm_vcpu_events ev;
+	unsigned int i;
+
+	T_LOAD(&vm, 0x9300, one_nop);
+	for (i = 0; i < 2; i++) {
+		t_cpu_real(&cpu, 0x9300);
+		ev = get();
+		ev.nmi.masked = 0;
+		ev.interrupt.shadow = shadows[i];
+		ev.flags |= KVM_VCPUEVENT_VALID_SHADOW;
+		t_ok(set(ev));
+		t_ok(T(cpu.fd, KVM_NMI, 0));
+		reports(2);
+		assert_int_equal(*(uint16_t *)(vm.mem + t_regs(&cpu).rsp), 0x9301);
+		cpu.run->immediate_exit = 1;		/* completes the OUT */
+		t_fails(EINTR, t_run(&cpu));
+		cpu.run->immediate_exit = 0;
+	}
+}
+
 /* ---- machine checks ---- */
 
 #define MC0_STATUS	0x401
@@ -424,5 +449,5 @@ static void init_that_waits(void **state)
 #define CASE(f) cmocka_unit_test_setup_teardown(f, begin, end)
 T_MAIN(CASE(quiet_at_first), CASE(exception_set_by_client), CASE(refusals), CASE(payload), CASE(triple_fault_event),
        CASE(set_regs_drops_exception), CASE(shadow), CASE(interrupt_vector), CASE(interrupt_with_a_pic_in_there),
-       CASE(interrupt_window), CASE(nmi), CASE(setup_mce), CASE(set_mce), CASE(uncorrected_mce_is_delivered),
+       CASE(interrupt_window), CASE(nmi), CASE(nmi_in_a_shadow), CASE(setup_mce), CASE(set_mce), CASE(uncorrected_mce_is_delivered),
        CASE(corrected_mce_interrupts), CASE(init_that_waits))

@@ -154,6 +154,13 @@ static bool window_open(const struct soft_vcpu *sv)
 	return sv->want_intr_window && (st->rflags & X86_FLAG_IF) && !st->shadow_sti && !st->shadow_movss;
 }
 
+static bool nmi_window_open(const struct soft_vcpu *sv)
+{
+	const struct x86_state *st = &sv->st;
+
+	return sv->want_nmi_window && !st->nmi_masked && !st->shadow_sti && !st->shadow_movss;
+}
+
 #define CALL_LEN	5
 
 static void rip_to_linear(struct soft_vcpu *sv)
@@ -242,7 +249,7 @@ static u32 run(struct soft_vcpu *sv)
 			sv->want_intr_window = false;
 			return EXIT_INTR_WINDOW;
 		}
-		if (unlikely(sv->want_nmi_window) && !st->nmi_masked) {
+		if (unlikely(sv->want_nmi_window) && nmi_window_open(sv)) {
 			sv->want_nmi_window = false;
 			return EXIT_NMI_WINDOW;
 		}
