@@ -96,6 +96,8 @@ static int set_apic_base(struct vcpu *v, u32 index, u64 val, bool host)
 		return -EINVAL;
 	if (v->lapic)
 		return lapic_set_base_msr(v->lapic, val, host) ? -EINVAL : 0;
+	if (!lapic_base_allowed(v->priv->apic_base, val, host))
+		return -EINVAL;
 	v->priv->apic_base = val;
 	return 0;
 }

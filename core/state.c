@@ -112,8 +112,7 @@ static int vcpu_set_apic_base(struct vcpu *vcpu, u64 base)
 {
 	if (vcpu->lapic)
 		return lapic_set_base_msr(vcpu->lapic, base, true);
-	if ((base & (APIC_BASE_X2APIC | APIC_BASE_ENABLE)) == APIC_BASE_X2APIC ||
-	    (base & ~(GENMASK(51, 12) | APIC_BASE_X2APIC | APIC_BASE_ENABLE | APIC_BASE_BSP)))
+	if (!lapic_base_allowed(vcpu->priv->apic_base, base, true))
 		return -EINVAL;
 	vcpu->priv->apic_base = base;
 	return 0;

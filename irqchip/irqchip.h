@@ -85,6 +85,8 @@ int lapic_create(struct lapic **out, struct irqchip *c, void *owner, u32 id);
 void lapic_destroy(struct lapic *l);
 void lapic_reset(struct lapic *l, bool init);		/* power-up, or INIT (id and base stay) */
 u64 lapic_base_msr(const struct lapic *l);
+/* Whether IA32_APIC_BASE may go from old to val; also for vCPUs whose APIC is the client's. host: set by the client */
+bool lapic_base_allowed(u64 old, u64 val, bool host);
 /* -EINVAL: illegal transition or reserved bit */
 int lapic_set_base_msr(struct lapic *l, u64 val, bool host);
 bool lapic_x2apic(const struct lapic *l);

@@ -250,15 +250,23 @@ u64 lapic_base_msr(const struct lapic *l)
 }
 
 /* SDM 3A 11.12.5: x2APIC mode is entered from xAPIC mode only and left by disabling only. */
+bool lapic_base_allowed(u64 old, u64 val, bool host)
+{
+	u64 mode = val & (APIC_BASE_ENABLE | APIC_BASE_EXTD);
+
+	old &= APIC_BASE_ENABLE | APIC_BASE_EXTD;
+	if (val & APIC_BASE_RESERVED || mode == APIC_BASE_EXTD)
+		return false;
+	return host || !((old == (APIC_BASE_ENABLE | APIC_BASE_EXTD) && mode == APIC_BASE_ENABLE) ||
+			 (!old && mode == (APIC_BASE_ENABLE | APIC_BASE_EXTD)));
+}
+
 int lapic_set_base_msr(struct lapic *l, u64 val, bool host)
 {
 	u64 mode = val & (APIC_BASE_ENABLE | APIC_BASE_EXTD);
 	u64 old = l->base & (APIC_BASE_ENABLE | APIC_BASE_EXTD);
 
-	if (val & APIC_BASE_RESERVED || mode == APIC_BASE_EXTD)
-		return -EINVAL;
-	if (!host && ((old == (APIC_BASE_ENABLE | APIC_BASE_EXTD) && mode == APIC_BASE_ENABLE) ||
-		      (!old && mode == (APIC_BASE_ENABLE | APIC_BASE_EXTD))))
+	if (!lapic_base_allowed(l->base, val, host))
 		return -EINVAL;
 	host_store_relaxed(&l->base, val);
 	if (mode == old)

@@ -264,7 +264,26 @@ static void msr_filter(void **state)
 	guest_out(0x10, 5);
 }
 
+/* The rules of IA32_APIC_BASE hold where the APIC itself is the client's: x2APIC mode is a state of an APIC that is enabled. */
+static void apic_base_without_an_apic(void **state)
+{
+	struct t_vm v;
+	struct t_cpu c;
+	struct kvm_sregs s;
+
+	t_vm_create(&v, 0);
+	t_cpu_create(&v, &c, 0);
+	assert_int_equal(t_set_msr(&c, 0x1b, 0xfee00500), 0);
+	assert_int_equal(t_msr(&c, 0x1b), 0xfee00900);
+	t_ok(T(c.fd, KVM_GET_SREGS, &s));
+	s.apic_base = 0xfee00500;
+	t_fails(EINVAL, T(c.fd, KVM_SET_SREGS, &s));
+	assert_int_equal(t_set_msr(&c, 0x1b, 0xfee00100), 1);
+	assert_int_equal(t_set_msr(&c, 0x1b, 0xfee00900), 1);
+	T_END(&v, &c);
+}
+
 #define CASE(f) cmocka_unit_test_setup_teardown(f, begin, end)
 T_MAIN(CASE(every_listed_msr), CASE(stops_at_the_first_bad_one), CASE(values_that_are_refused),
        CASE(guest_reads_what_the_client_set), CASE(tsc_of_two_vcpus), CASE(platform_info), CASE(enforce_pv_features),
-       CASE(steal_time), CASE(msr_exits), CASE(msr_filter))
+       CASE(steal_time), CASE(msr_exits), CASE(msr_filter), T_CASE(apic_base_without_an_apic))
