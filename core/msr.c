@@ -494,7 +494,7 @@ static unsigned int clock_bit(u32 index)
 
 static int get_wall_clock(struct vcpu *v, u32 index, u64 *val, bool host)
 {
-	*val = v->priv->pv_wall_clock;
+	*val = host_load_relaxed(&v->vm->priv->pv_wall_clock);
 	return pv_allowed(v, clock_bit(index), host) ? 0 : -EINVAL;
 }
 
@@ -502,7 +502,7 @@ static int set_wall_clock(struct vcpu *v, u32 index, u64 val, bool host)
 {
 	if (!pv_allowed(v, clock_bit(index), host))
 		return -EINVAL;
-	v->priv->pv_wall_clock = val;
+	host_store_relaxed(&v->vm->priv->pv_wall_clock, val);
 	pv_wall_clock_write(v, val);
 	return 0;
 }

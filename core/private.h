@@ -150,7 +150,7 @@ struct vcpu_priv {
 	u64 mcg_cap, mcg_status, mcg_ctl, mce_banks[32 * 4], mce_ctl2[32];
 	u64 virt_spec_ctrl, platform_info, misc_features, hwcr;
 	/* paravirtual: core/pv.c */
-	u64 pv_system_time, pv_wall_clock, pv_steal, pv_poll_control;
+	u64 pv_system_time, pv_steal, pv_poll_control;
 	bool pv_guest_paused;
 	u64 tsc_khz;
 	u64 tsc_written;		/* last value the host wrote, for tsc_synchronize() */
@@ -199,6 +199,7 @@ struct vm_priv {
 	u32 nr_mmu_pages;		/* KVM_SET_NR_MMU_PAGES, which has nothing to limit */
 	/* kvmclock: guest ns = host monotonic + offset */
 	s64 clock_offset;
+	u64 pv_wall_clock;		/* MSR_KVM_WALL_CLOCK, one for all vCPUs; atomic */
 	/* the pair of host TSC and guest ns that all kvmclock pages use */
 	bool clock_ref_valid;
 	s64 clock_ref_offset;

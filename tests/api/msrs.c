@@ -264,6 +264,19 @@ static void msr_filter(void **state)
 	guest_out(0x10, 5);
 }
 
+/* MSR_KVM_WALL_CLOCK: "Although MSRs are per-CPU entities, the effect of this particular MSR is global." */
+static void one_wall_clock(void **state)
+{
+	struct t_cpu second;
+
+	t_cpu_create(&vm, &second, 1);
+	assert_int_equal(t_set_msr(&cpu, 0x11, 0x3000), 1);
+	assert_int_equal(t_msr(&second, 0x11), 0x3000);
+	assert_int_equal(t_set_msr(&second, 0x11, 0x3100), 1);
+	assert_int_equal(t_msr(&cpu, 0x11), 0x3100);
+	t_cpu_destroy(&second);
+}
+
 /* The rules of IA32_APIC_BASE hold where the APIC itself is the client's: x2APIC mode is a state of an APIC that is enabled. */
 static void apic_base_without_an_apic(void **state)
 {
@@ -286,4 +299,4 @@ static void apic_base_without_an_apic(void **state)
 #define CASE(f) cmocka_unit_test_setup_teardown(f, begin, end)
 T_MAIN(CASE(every_listed_msr), CASE(stops_at_the_first_bad_one), CASE(values_that_are_refused),
        CASE(guest_reads_what_the_client_set), CASE(tsc_of_two_vcpus), CASE(platform_info), CASE(enforce_pv_features),
-       CASE(steal_time), CASE(msr_exits), CASE(msr_filter), T_CASE(apic_base_without_an_apic))
+       CASE(steal_time), CASE(msr_exits), CASE(msr_filter), CASE(one_wall_clock), T_CASE(apic_base_without_an_apic))
