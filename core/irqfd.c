@@ -21,8 +21,8 @@ struct irqfd {
 };
 
 /*
- * On a host thread, each time the eventfd was signalled. The route is looked up now, not when the
- * irqfd was made.
+ * On a host thread, or the one that signals, each time the eventfd was signalled. The route is looked
+ * up now, not when the irqfd was made.
  */
 static void irqfd_fire(void *arg)
 {

@@ -193,8 +193,9 @@ int host_eventfd_get(int fd, struct host_eventfd **out);
 void host_eventfd_put(struct host_eventfd *e);
 bool host_eventfd_same(const struct host_eventfd *a, const struct host_eventfd *b);
 void host_eventfd_signal(struct host_eventfd *e);
-/* Call fn(arg) on a host thread each time the count becomes non-zero; the count is drained first. A
- * count pending now fires once. The watch holds no reference on the eventfd: it ends when the last
+/* Call fn(arg) on a host thread each time the count becomes non-zero; the count is drained first. Or
+ * on the caller's thread that signals it, where the host sees that: several at once, too. A count
+ * pending now fires once. The watch holds no reference on the eventfd: it ends when the last
  * one is dropped by whoever has them, and gone(arg) is called if the host notices before the next
  * question below. fn and gone must not sleep. */
 struct host_eventfd_watch;

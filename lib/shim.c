@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
  * shim.c - preloaded into a program that uses /dev/kvm: open() of it, ioctl() on what comes of
- * that, and the calls by which descriptors are duplicated and closed. Everything else goes to libc
- * as it is; mmap() needs nothing but the refusals of a kernel, for the descriptors are real.
+ * that, writes that raise interrupts, and the calls by which descriptors are duplicated and closed.
+ * Everything else goes to libc as it is; mmap() needs nothing but the refusals of a kernel, for the descriptors are real.
  */
 #define _GNU_SOURCE
 #undef _FORTIFY_SOURCE
@@ -10,10 +10,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 #include <linux/kvm.h>
+#include <linux/seccomp.h>
 #include "anykvm/anykvm_fd.h"
 #include "../host/user/sys.h"
 #include "fd.h"
@@ -224,6 +227,45 @@ SHIM ssize_t pread64(int fd, void *buf, size_t n, off64_t pos)
 	if (fd_has_entry(fd))
 		fd_stats_refresh(fd);
 	return NEXT(pread64)(fd, buf, n, pos);
+}
+
+/* ---- write: signals for irqfds ---- */
+
+/* Found before any signal handler runs: it may call write(), but not dlsym(). */
+static void *next_write;
+
+static __attribute__((constructor)) void find_write(void)
+{
+	shim_next(&next_write, "write");
+}
+
+SHIM ssize_t write(int fd, const void *buf, size_t n)
+{
+	if (n == sizeof(eventfd_t) && unlikely(host_eventfd_maybe_watched(fd)) && host_eventfd_write(fd, buf))
+		return (ssize_t)n;
+	return ((__typeof__(&write))shim_next(&next_write, "write"))(fd, buf, n);
+}
+
+SHIM int eventfd_write(int fd, eventfd_t value)
+{
+	return write(fd, &value, sizeof(value)) == sizeof(value) ? 0 : -1;
+}
+
+SHIM int prctl(int op, ...)
+{
+	unsigned long a, b, c, d;
+	va_list ap;
+
+	va_start(ap, op);
+	a = va_arg(ap, unsigned long);
+	b = va_arg(ap, unsigned long);
+	c = va_arg(ap, unsigned long);
+	d = va_arg(ap, unsigned long);
+	va_end(ap);
+	/* with NULL programs ask what the kernel knows */
+	if (op == PR_SET_SECCOMP && (a == SECCOMP_MODE_STRICT || b))
+		host_eventfds_filtered();
+	return NEXT(prctl)(op, a, b, c, d);
 }
 
 /* ---- descriptors made and closed ---- */

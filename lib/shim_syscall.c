@@ -12,11 +12,14 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 #include <linux/openat2.h>
+#include <linux/seccomp.h>
 #include "../host/user/sys.h"
+#include "../host/user/user.h"
 #include "shim.h"
 
 #define CALLS_END	448	/* the bitmap ends here, also in syscall() below */
@@ -25,10 +28,10 @@
 __attribute__((used, visibility("hidden"))) u64 shim_calls[CALLS_END / 64];
 
 static const u16 wrapped[] = {
-	SYS_open, SYS_openat, SYS_openat2, SYS_creat, SYS_ioctl, SYS_read, SYS_pread64, SYS_close,
+	SYS_open, SYS_openat, SYS_openat2, SYS_creat, SYS_ioctl, SYS_read, SYS_pread64, SYS_write, SYS_close,
 	SYS_close_range, SYS_dup, SYS_dup2, SYS_dup3, SYS_fcntl, SYS_access, SYS_faccessat,
 	SYS_faccessat2, SYS_stat, SYS_lstat, SYS_fstat, SYS_newfstatat, SYS_statx,
-	SYS_rt_sigaction, SYS_rt_sigprocmask, SYS_execve, SYS_execveat,
+	SYS_rt_sigaction, SYS_rt_sigprocmask, SYS_execve, SYS_execveat, SYS_prctl, SYS_seccomp,
 };
 
 static __attribute__((constructor)) void fill_calls(void)
@@ -47,6 +50,21 @@ static long call_openat2(int dirfd, const char *path, const struct open_how *how
 	    shim_path_is_kvm(dirfd, path))
 		return openat(dirfd, path, (int)how->flags, (mode_t)how->mode);
 	ret = sys4(SYS_openat2, (u64)dirfd, (u64)path, (u64)how, size);
+	if (ret < 0) {
+		errno = (int)-ret;
+		return -1;
+	}
+	return ret;
+}
+
+static long call_seccomp(unsigned int op, unsigned int flags, void *arg)
+{
+	long ret;
+
+	/* with NULL programs ask what the kernel knows */
+	if (op == SECCOMP_SET_MODE_STRICT || (op == SECCOMP_SET_MODE_FILTER && arg))
+		host_eventfds_filtered();
+	ret = sys3(SYS_seccomp, op, flags, (u64)arg);
 	if (ret < 0) {
 		errno = (int)-ret;
 		return -1;
@@ -79,6 +97,8 @@ long shim_call_wrapped(long nr, long a, long b, long c, long d, long e, long f)
 		return read((int)a, (void *)b, (size_t)c);
 	case SYS_pread64:
 		return pread((int)a, (void *)b, (size_t)c, d);
+	case SYS_write:
+		return write((int)a, (const void *)b, (size_t)c);
 	case SYS_close:
 		return close((int)a);
 	case SYS_close_range:
@@ -115,6 +135,10 @@ long shim_call_wrapped(long nr, long a, long b, long c, long d, long e, long f)
 		return execve(path_a, (char *const *)b, (char *const *)c);
 	case SYS_execveat:
 		return execveat((int)a, path_b, (char *const *)c, (char *const *)d, (int)e);
+	case SYS_prctl:
+		return prctl((int)a, b, c, d, e);
+	case SYS_seccomp:
+		return call_seccomp((unsigned int)a, (unsigned int)b, (void *)c);
 	}
 	errno = ENOSYS;
 	return -1;

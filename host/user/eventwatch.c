@@ -10,6 +10,10 @@
  * To drain the count a descriptor is needed for a moment. The client's is duplicated, and the
  * duplicate compared with what the epoll instance watches: kcmp(2) tells, and also that nothing is
  * left in there. Where kcmp is not to be had, /proc has the same facts.
+ *
+ * Who signals is often a thread of the same process, and the preload library sees its write(2). Then
+ * the watch's function runs at once in that thread, and the kernel's eventfd stays as it is, as
+ * after a write and a drain: one thread less has to wake up for each interrupt.
  */
 #include <linux/eventpoll.h>
 #include "../host.h"
@@ -17,6 +21,7 @@
 #include "user.h"
 #include "fail.h"
 #include "eventfd.h"
+#include "signal.h"
 
 #define RWF_NOWAIT_FLAG		8
 #define KCMP_EPOLL_TFD_TYPE	7
@@ -24,8 +29,11 @@
 #define NR_KEPT			32
 
 struct host_eventfd_watch {
-	struct host_eventfd_watch *next;
+	struct host_eventfd_watch *next;	/* in its bucket of watches.by_id */
+	struct host_eventfd_watch *next_fd;	/* ... of watches.by_fd, while client_fd >= 0 */
 	u64 id;
+	u32 pins;		/* threads that use it without the lock */
+	bool alone;		/* no other watch is known to be on the same eventfd */
 	int epoll;		/* holds the eventfd; -1 when the watch has ended */
 	u32 entry;		/* the descriptor by which it was put in there, closed since */
 	int client_fd;		/* where we last saw the eventfd in this process; -1: nowhere */
@@ -37,12 +45,13 @@ struct host_eventfd_watch {
 
 static struct {
 	struct host_spinlock lock;
-	struct host_eventfd_watch *bucket[NR_BUCKETS];
+	struct host_eventfd_watch *by_id[NR_BUCKETS], *by_fd[NR_BUCKETS];
 	u64 next_id;
 	u32 nr;
-	struct host_eventfd_watch *running;	/* in use by the service thread, without the lock */
-	u32 run_seq;
+	struct host_eventfd_watch *running;	/* pinned by the service thread */
+	u32 run_seq;				/* counts pins that end */
 	u32 sync_waiters;
+	bool filtered;				/* the client may have forbidden system calls */
 	bool look;				/* a descriptor was closed: has a watch ended? */
 	s32 pid;
 	/* one more than descriptors that keep eventfds open until their last signal is seen */
@@ -107,11 +116,33 @@ static bool drain(int fd)
 	return sys3(__NR_read, (u64)fd, (u64)&count, sizeof(count)) == sizeof(count);
 }
 
+static struct host_eventfd_watch **fd_bucket(int fd)
+{
+	return &watches.by_fd[(u32)fd % NR_BUCKETS];
+}
+
+/* The lock is held. */
+static void forget_client_fd(struct host_eventfd_watch *w)
+{
+	struct host_eventfd_watch **p;
+
+	if (w->client_fd < 0)
+		return;
+	for (p = fd_bucket(w->client_fd); *p != w; p = &(*p)->next_fd)
+		;
+	*p = w->next_fd;
+	w->client_fd = -1;
+}
+
+/* The lock is held, w->client_fd -1. */
 static void note_client_fd(struct host_eventfd_watch *w, int fd)
 {
+	if (fd < 0)
+		return;
 	w->client_fd = fd;
-	if (fd >= 0)
-		host_fetch_or(&host_eventfd_hints[fd % HOST_EVENTFD_HINTS / 64], BIT_ULL(fd % 64));
+	w->next_fd = *fd_bucket(fd);
+	*fd_bucket(fd) = w;
+	host_fetch_or(&host_eventfd_hints[fd % HOST_EVENTFD_HINTS / 64], BIT_ULL(fd % 64));
 }
 
 /* The client has closed the descriptor that we know of: look for another one in this process. */
@@ -137,7 +168,10 @@ static void find_descriptor(struct host_eventfd_watch *w)
 			}
 		sys1(__NR_close, (u64)dir);
 	}
+	host_spin_lock(&watches.lock);
+	forget_client_fd(w);
 	note_client_fd(w, found);
+	host_spin_unlock(&watches.lock);
 }
 
 /* A duplicate of the client's descriptor, or -1. */
@@ -178,46 +212,56 @@ static bool take_event(struct host_eventfd_watch *w)
 	return signalled;
 }
 
+/* The lock is not held, nor is w in use by another thread. */
 static void end_watch(struct host_eventfd_watch *w)
 {
-	host_service_unwatch(w->epoll);
-	sys1(__NR_close, (u64)w->epoll);
+	int epoll = w->epoll;
+
+	host_spin_lock(&watches.lock);
 	w->epoll = -1;
+	host_spin_unlock(&watches.lock);
+	host_service_unwatch(epoll);
+	sys1(__NR_close, (u64)epoll);
 }
 
 /* ---- the table ------------------------------------------------------------------------------- */
 
 static struct host_eventfd_watch **find_watch(u64 id)
 {
-	struct host_eventfd_watch **p = &watches.bucket[id % NR_BUCKETS];
+	struct host_eventfd_watch **p = &watches.by_id[id % NR_BUCKETS];
 
 	while (*p && (*p)->id != id)
 		p = &(*p)->next;
 	return p;
 }
 
-/*
- * The lock is held: keep w from going away while the service thread works on it without the lock.
- */
+/* The lock is held; gives it back, but keeps w from going away. */
 static void pin(struct host_eventfd_watch *w)
 {
-	watches.running = w;
+	w->pins++;
+	if (host_service_is_self())
+		watches.running = w;
 	host_spin_unlock(&watches.lock);
 }
 
-static void unpin(void)
+/* Takes the lock. */
+static void unpin(struct host_eventfd_watch *w)
 {
 	host_spin_lock(&watches.lock);
-	watches.running = NULL;
+	if (host_service_is_self())
+		watches.running = NULL;
+	w->pins--;
 	host_fetch_add(&watches.run_seq, 1);
 	if (watches.sync_waiters)
 		sys_futex_wake(&watches.run_seq, 0x7fffffff);
 }
 
-/* The lock is held: wait until the service thread does not work on w. */
+/* The lock is held: wait until no other thread uses w. */
 static void wait_unpinned(struct host_eventfd_watch *w)
 {
-	while (watches.running == w && !host_service_is_self()) {
+	u32 own = host_service_is_self() && watches.running == w;
+
+	while (w->pins > own) {
 		u32 seq = watches.run_seq;
 
 		watches.sync_waiters++;
@@ -226,6 +270,19 @@ static void wait_unpinned(struct host_eventfd_watch *w)
 		host_spin_lock(&watches.lock);
 		watches.sync_waiters--;
 	}
+}
+
+/* The lock is held: is w the only watch on its eventfd? If not, the kernel tells all of them. */
+static void look_for_others(struct host_eventfd_watch *w)
+{
+	struct host_eventfd_watch *o;
+	u32 i;
+
+	w->alone = w->kernel_id;
+	for (i = 0; i < NR_BUCKETS; i++)
+		for (o = watches.by_id[i]; o; o = o->next)
+			if (o->epoll >= 0 && o->kernel_id == w->kernel_id)
+				o->alone = w->alone = false;
 }
 
 /* An epoll instance with e in it, not among the standard descriptors. Or -errno. */
@@ -268,16 +325,18 @@ int host_eventfd_watch(struct host_eventfd *e, void (*fn)(void *arg), void (*gon
 	}
 	w->epoll = ret;
 	w->entry = (u32)e->fd;
+	w->client_fd = -1;
 	w->kernel_id = e->id;
 	w->fn = fn;
 	w->gone = gone;
 	w->arg = arg;
 	host_spin_lock(&watches.lock);
 	note_client_fd(w, e->client_fd);
-	watches.pid = (s32)sys1(__NR_getpid, 0);
+	look_for_others(w);
+	host_store_relaxed(&watches.pid, (s32)sys1(__NR_getpid, 0));
 	watches.nr++;
 	w->id = watches.next_id++;
-	p = &watches.bucket[w->id % NR_BUCKETS];
+	p = &watches.by_id[w->id % NR_BUCKETS];
 	w->next = *p;
 	*p = w;
 	host_spin_unlock(&watches.lock);
@@ -300,9 +359,11 @@ void host_eventfd_unwatch(struct host_eventfd_watch *w)
 	p = find_watch(w->id);
 	if (*p)
 		*p = w->next;
+	w->alone = false;	/* nobody takes it up again */
 	if (!--watches.nr)
 		host_memset(host_eventfd_hints, 0, sizeof(host_eventfd_hints));
 	wait_unpinned(w);
+	forget_client_fd(w);
 	host_spin_unlock(&watches.lock);
 	if (w->epoll >= 0)
 		end_watch(w);
@@ -349,7 +410,7 @@ void host_eventfd_ready(u64 id)
 	if (w) {
 		pin(w);
 		deliver(w);
-		unpin();
+		unpin(w);
 	}
 	host_spin_unlock(&watches.lock);
 }
@@ -360,6 +421,10 @@ static void look_at(struct host_eventfd_watch *w)
 	if (w->epoll < 0)
 		return;
 	if (has_ended(w)) {
+		host_spin_lock(&watches.lock);
+		w->alone = false;
+		wait_unpinned(w);
+		host_spin_unlock(&watches.lock);
 		end_watch(w);
 		w->gone(w->arg);
 	} else if (w->client_fd >= 0 && !is_watched(w, w->client_fd)) {
@@ -378,7 +443,7 @@ static void for_each_watch(void (*f)(struct host_eventfd_watch *w))
 		for (last = 0;;) {
 			/* by number, as the list changes while the lock is not held */
 			next = NULL;
-			for (w = watches.bucket[i]; w; w = w->next)
+			for (w = watches.by_id[i]; w; w = w->next)
 				if (w->id > last && (!next || w->id < next->id))
 					next = w;
 			if (!next)
@@ -386,7 +451,7 @@ static void for_each_watch(void (*f)(struct host_eventfd_watch *w))
 			last = next->id;
 			pin(next);
 			f(next);
-			unpin();
+			unpin(next);
 		}
 	host_spin_unlock(&watches.lock);
 }
@@ -407,7 +472,7 @@ void host_eventfds_look(void)
 	for_each_watch(look_at);
 }
 
-/* A vfork() child shares this memory, but not the descriptors that it closes. */
+/* A vfork() child shares this memory, but not the descriptors that it closes or writes to. */
 static bool own_descriptors(void)
 {
 	return !host_process_is_copy() &&
@@ -436,11 +501,63 @@ void host_eventfd_closed(void)
 		host_service_wake();
 }
 
+/* ---- writers in this process ----------------------------------------------------------------- */
+
+/* The lock is held: the watch whose eventfd is at fd, if it may be told without the kernel. */
+static struct host_eventfd_watch *watch_at(int fd)
+{
+	struct host_eventfd_watch *w;
+
+	for (w = *fd_bucket(fd); w; w = w->next_fd)
+		if (w->client_fd == fd && w->alone && !compare(w, fd))
+			return w;
+	return NULL;
+}
+
+static bool signal_directly(int fd)
+{
+	struct host_eventfd_watch *w;
+
+	host_spin_lock(&watches.lock);
+	w = watch_at(fd);
+	if (w) {
+		pin(w);
+		w->fn(w->arg);
+		unpin(w);
+	}
+	host_spin_unlock(&watches.lock);
+	return w;
+}
+
+bool host_eventfd_write(int fd, const void *buf)
+{
+	bool done = false;
+	u64 add;
+
+	/* a handler of the client's that came in the middle of a call of ours, perhaps under our locks */
+	if (host_call_active() || host_load_relaxed(&watches.filtered) || !own_descriptors())
+		return false;
+	host_call_begin();
+	/* A write of one leaves nothing in the eventfd when it has been taken, whatever kind that is
+	 * and whatever was in there. */
+	if (!host_copy_from_caller(&add, (u64)buf, sizeof(add)) && add == 1)
+		done = signal_directly(fd);
+	host_call_end();
+	return done;
+}
+
+void host_eventfds_filtered(void)
+{
+	host_store_relaxed(&watches.filtered, true);
+}
+
 void host_eventfds_after_fork(void)
 {
+	bool filtered = watches.filtered;
 	u64 id = watches.next_id;
 
 	host_memset(&watches, 0, sizeof(watches));
 	host_memset(host_eventfd_hints, 0, sizeof(host_eventfd_hints));
 	watches.next_id = id;
+	watches.filtered = filtered;
 }

@@ -390,6 +390,11 @@ void host_call_end(void)
 		call_all_kept(r);
 }
 
+bool host_call_active(void)
+{
+	return host_load_relaxed(&run_state.busy);
+}
+
 void host_run_begin(void (*stop)(void *arg), void *arg)
 {
 	struct run_state *r = &run_state;

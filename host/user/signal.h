@@ -32,6 +32,8 @@ struct ksigaction {
  */
 void host_call_begin(void);
 void host_call_end(void);
+/** Is this thread inside a call of ours? Then it is a handler of the client's that asks. */
+bool host_call_active(void);
 
 /**
  * Within a call: this thread enters KVM_RUN. Until host_run_end() stop(arg) is called, in signal

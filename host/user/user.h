@@ -68,7 +68,7 @@ void host_mem_after_fork(void);
 void host_signal_after_fork(void);
 void host_clock_init(void);
 
-/* ---- eventwatch.c: hints of whoever sees the client close descriptors ---- */
+/* ---- eventwatch.c: hints of whoever sees the client write to descriptors and close them ---- */
 
 /* A bit for each number, modulo, that a watched eventfd has been seen at. */
 #define HOST_EVENTFD_HINTS	1024
@@ -89,5 +89,16 @@ void host_eventfd_closing(int fd);
  * Any client thread; async-signal-safe.
  */
 void host_eventfd_closed(void);
+/**
+ * The client writes the 8 bytes at buf to fd, and host_eventfd_maybe_watched(). True: it was a signal
+ * for a watch, whose function has run, and there is nothing left to write. False: the write is the
+ * kernel's. Any client thread; async-signal-safe.
+ */
+bool host_eventfd_write(int fd, const void *buf);
+/**
+ * The client puts a system call filter on a thread: from here on its threads are not made to do
+ * system calls other than the client's own to find out what they write to.
+ */
+void host_eventfds_filtered(void);
 
 #endif

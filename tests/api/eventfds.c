@@ -6,6 +6,9 @@
 #include <poll.h>
 #include <sched.h>
 #include <sys/eventfd.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
 
 static struct t_vm vm;
 static struct t_cpu cpu;
@@ -98,6 +101,100 @@ static void irqfd_fires(void **state)
 	t_ok(irqfd(b, 41, KVM_IRQFD_FLAG_DEASSIGN | KVM_IRQFD_FLAG_RESAMPLE, 0));
 	close(a);
 	close(b);
+	T_END(&vm, &cpu);
+}
+
+static bool line_high(unsigned int pin)
+{
+	struct kvm_irqchip chip = { .chip_id = KVM_IRQCHIP_IOAPIC };
+
+	t_ok(T(vm.fd, KVM_GET_IRQCHIP, &chip));
+	return chip.chip.ioapic.irr >> pin & 1;
+}
+
+static bool line_becomes(unsigned int pin, bool high)
+{
+	int n;
+
+	for (n = 0; n < 200 && line_high(pin) != high; n++)
+		usleep(1000);
+	return line_high(pin) == high;
+}
+
+/* dup2() by the instruction itself: nobody in this process hears of it. */
+static int raw_dup2(int old, int new)
+{
+	long ret;
+
+	__asm__ volatile("syscall" : "=a"(ret) : "0"(SYS_dup2), "D"((long)old), "S"((long)new) : "rcx", "r11", "memory");
+	return (int)ret;
+}
+
+/* Each way to signal, and what looks like a signal and is none. */
+static void irqfd_writes(void **state)
+{
+	int fd = event(), other = event(), keep, pipes[2], status, n;
+	uint64_t one = 1, all = ~0ULL, got;
+	struct iovec iov = { &one, sizeof(one) };
+	pid_t child;
+
+	t_vm_create(&vm, T_IRQCHIP);
+	t_cpu_create(&vm, &cpu, 0);
+	for (n = 0; n < 6; n++) {
+		t_ok(irqfd(fd, 20, KVM_IRQFD_FLAG_RESAMPLE, other));
+		assert_false(line_high(20));
+		switch (n) {
+		case 0:
+			assert_int_equal(write(fd, &one, sizeof(one)), sizeof(one));
+			break;
+		case 1:
+			assert_int_equal(eventfd_write(fd, 1), 0);
+			break;
+		case 2:
+			assert_int_equal(syscall(SYS_write, fd, &one, sizeof(one)), sizeof(one));
+			break;
+		case 3:
+			assert_int_equal(writev(fd, &iov, 1), sizeof(one));
+			break;
+		case 4:
+			assert_int_equal(eventfd_write(fd, 12), 0);
+			break;
+		case 5:
+			child = fork();
+			if (!child)
+				_exit(write(fd, &one, sizeof(one)) != sizeof(one));
+			assert_int_equal(waitpid(child, &status, 0), child);
+			assert_int_equal(status, 0);
+		}
+		assert_true(line_becomes(20, true));
+		assert_int_equal(taken(fd), 0);
+		t_ok(irqfd(fd, 20, KVM_IRQFD_FLAG_DEASSIGN, 0));	/* and the line falls */
+	}
+	t_ok(irqfd(fd, 20, KVM_IRQFD_FLAG_RESAMPLE, other));
+	assert_int_equal(write(fd, &one, 4), -1);
+	assert_int_equal(errno, EINVAL);
+	assert_int_equal(write(fd, &all, sizeof(all)), -1);
+	assert_int_equal(errno, EINVAL);
+	assert_int_equal(syscall(SYS_write, fd, T_BAD_PTR, sizeof(one)), -1);
+	assert_int_equal(errno, EFAULT);
+	/* the number becomes something else's, in a way that a library need not see */
+	keep = dup(fd);
+	assert_int_equal(pipe(pipes), 0);
+	assert_int_equal(raw_dup2(pipes[1], fd), fd);
+	assert_int_equal(write(fd, &one, sizeof(one)), sizeof(one));
+	assert_int_equal(read(pipes[0], &got, sizeof(got)), sizeof(got));
+	assert_int_equal(got, 1);
+	assert_int_equal(raw_dup2(other, fd), fd);
+	assert_int_equal(write(fd, &one, sizeof(one)), sizeof(one));
+	assert_int_equal(taken(other), 1);
+	assert_false(line_high(20));
+	kick(keep);
+	assert_true(line_becomes(20, true));
+	for (n = 0; n < 2; n++)
+		close(pipes[n]);
+	close(keep);
+	close(fd);
+	close(other);
 	T_END(&vm, &cpu);
 }
 
@@ -239,23 +336,6 @@ static void irqfd_ends_with_the_eventfd(void **state)
 	for (n = 0; n < 5000 && open_descriptors() > before; n++)
 		usleep(1000);
 	assert_true(open_descriptors() <= before);
-}
-
-static bool line_high(unsigned int pin)
-{
-	struct kvm_irqchip chip = { .chip_id = KVM_IRQCHIP_IOAPIC };
-
-	t_ok(T(vm.fd, KVM_GET_IRQCHIP, &chip));
-	return chip.chip.ioapic.irr >> pin & 1;
-}
-
-static bool line_becomes(unsigned int pin, bool high)
-{
-	int n;
-
-	for (n = 0; n < 200 && line_high(pin) != high; n++)
-		usleep(1000);
-	return line_high(pin) == high;
 }
 
 /* A level that a resampling irqfd holds does not outlive its eventfd. */
@@ -421,6 +501,6 @@ static void seven_on_one_port(void **state)
 	t_vm_destroy(&vm);
 }
 
-T_MAIN(T_CASE(irqfd_fires), T_CASE(irqfd_refusals), T_CASE(irqfd_resample), T_CASE(irqfd_and_closing),
+T_MAIN(T_CASE(irqfd_fires), T_CASE(irqfd_writes), T_CASE(irqfd_refusals), T_CASE(irqfd_resample), T_CASE(irqfd_and_closing),
        T_CASE(irqfd_ends_with_the_eventfd), T_CASE(closing_lowers_the_line),
        T_CASE(port_writes), T_CASE(memory_writes), T_CASE(ioeventfd_refusals), T_CASE(seven_on_one_port))

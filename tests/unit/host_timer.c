@@ -17,7 +17,9 @@
 #include <dirent.h>
 #include <unistd.h>
 #include "host/host.h"
+#include "host/user/eventfd.h"
 #include "host/user/fail.h"
+#include "host/user/signal.h"
 #include "host/user/user.h"
 
 struct shot {
@@ -362,6 +364,129 @@ static void last_signal_is_not_lost(void **state)
 	}
 }
 
+/* Is this write for a watch, in the thread that does it? */
+static bool written(int fd, u64 value)
+{
+	return host_eventfd_write(fd, &value);
+}
+
+/* A signal by a thread of the process runs the function there and leaves the eventfd as it was. */
+static void writer_runs_the_function(void **state)
+{
+	int fd = eventfd(0, EFD_NONBLOCK), copy, other = eventfd(0, EFD_NONBLOCK);
+	struct host_eventfd_watch *w, *w2;
+	struct host_eventfd *e;
+	u64 count;
+
+	events = 0;
+	assert_int_equal(host_eventfd_get(fd, &e), 0);
+	assert_int_equal(host_eventfd_watch(e, on_event, on_gone, NULL, &w), 0);
+	if (!host_eventfd_kernel_id(fd) || !written(fd, 1)) {
+		host_eventfd_unwatch(w);
+		host_eventfd_put(e);
+		close(fd);
+		close(other);
+		printf("the kernel does not tell eventfds apart\n");
+		skip();
+	}
+	assert_int_equal(events, 1);
+	assert_int_equal(read(fd, &count, 8), -1);
+	/* what is not a plain signal is the kernel's */
+	assert_false(written(fd, 0));
+	assert_false(written(fd, 2));
+	assert_false(written(fd, ~0ULL));
+	assert_false(host_eventfd_write(fd, (void *)8));
+	/* so is what comes from a handler in the middle of a call of ours */
+	host_call_begin();
+	assert_false(written(fd, 1));
+	host_call_end();
+	/* and what goes to a number that is not known, or something else's by now */
+	copy = dup(fd);
+	assert_false(written(copy, 1));
+	assert_false(written(other, 1));
+	assert_int_equal(dup2(other, fd), fd);
+	assert_false(written(fd, 1));
+	assert_int_equal(dup2(copy, fd), fd);
+	assert_true(written(fd, 1));
+	assert_int_equal(events, 2);
+	/* two watches on one eventfd: the kernel tells both */
+	assert_int_equal(host_eventfd_watch(e, on_event, on_gone, NULL, &w2), 0);
+	assert_false(written(fd, 1));
+	host_eventfd_unwatch(w);
+	host_eventfd_unwatch(w2);
+	assert_false(written(fd, 1));
+	assert_int_equal(events, 2);
+	host_eventfd_put(e);
+	close(fd);
+	close(copy);
+	close(other);
+}
+
+static bool writers_stop;
+
+static void *write_on(void *arg)
+{
+	while (!host_load_acquire(&writers_stop))
+		written(*(int *)arg, 1);
+	return NULL;
+}
+
+static void on_watched(void *arg)
+{
+	u32 *alive = arg;
+
+	assert_int_equal(host_load_acquire(alive), 1);
+	host_fetch_add(&events, 1);
+}
+
+/* After host_eventfd_unwatch() no writer is in the function, and none comes. */
+static void unwatch_waits_for_writers(void **state)
+{
+	int fd = eventfd(0, EFD_NONBLOCK);
+	struct host_eventfd *e;
+	pthread_t t[2];
+
+	events = 0;
+	writers_stop = false;
+	assert_int_equal(host_eventfd_get(fd, &e), 0);
+	for (u32 i = 0; i < 2; i++)
+		pthread_create(&t[i], NULL, write_on, &fd);
+	for (u32 i = 0; i < 500; i++) {
+		struct host_eventfd_watch *w;
+		u32 alive = 1, before = host_load_acquire(&events);
+
+		assert_int_equal(host_eventfd_watch(e, on_watched, on_gone, &alive, &w), 0);
+		host_eventfd_signal(e);
+		WAIT_FOR(host_load_acquire(&events) != before);
+		host_eventfd_unwatch(w);
+		host_store_release(&alive, 0);
+	}
+	host_store_release(&writers_stop, true);
+	for (u32 i = 0; i < 2; i++)
+		pthread_join(t[i], NULL);
+	host_eventfd_put(e);
+	close(fd);
+}
+
+/* Once a thread may be forbidden system calls, none is made to find out what it writes to. */
+static void filtered_writers_go_to_the_kernel(void **state)
+{
+	int fd = eventfd(0, EFD_NONBLOCK);
+	struct host_eventfd_watch *w;
+	struct host_eventfd *e;
+
+	events = 0;
+	host_eventfds_filtered();
+	assert_int_equal(host_eventfd_get(fd, &e), 0);
+	assert_int_equal(host_eventfd_watch(e, on_event, on_gone, NULL, &w), 0);
+	assert_false(written(fd, 1));
+	host_eventfd_signal(e);
+	WAIT_FOR(host_load_acquire(&events) == 1);
+	host_eventfd_unwatch(w);
+	host_eventfd_put(e);
+	close(fd);
+}
+
 static void identity_and_errors(void **state)
 {
 	int a = eventfd(0, 0), b = eventfd(0, 0), a2 = dup(a), p[2];
@@ -450,6 +575,9 @@ int main(void)
 		cmocka_unit_test(identity_and_errors),
 		cmocka_unit_test(unwatch_races_with_events),
 		cmocka_unit_test(scripted_failures),
+		cmocka_unit_test(writer_runs_the_function),
+		cmocka_unit_test(unwatch_waits_for_writers),
+		cmocka_unit_test(filtered_writers_go_to_the_kernel),	/* last: it stays so */
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
