@@ -154,8 +154,11 @@ struct vcpu_priv {
 	bool pv_guest_paused;
 	u64 tsc_khz;
 	u64 tsc_written;		/* last value the host wrote, for tsc_synchronize() */
-	/* pv_steal_update(); steal_left: TSC when KVM_RUN ended */
+	/* pv_steal_update(); steal_left: TSC when KVM_RUN ended; steal_asked: when the host was asked;
+	 * steal_due: it is to be asked, and steal_guess counts if it does not say */
 	u64 steal_wall, steal_last, steal_accum, steal_thread, steal_delay, steal_left;
+	u64 steal_asked, steal_guess;
+	bool steal_due;
 
 	/* IA32_APIC_BASE as the client keeps it, without in-kernel APIC */
 	u64 apic_base;

@@ -196,7 +196,7 @@ static void write_steal(struct vcpu *v)
 	gmem_write(v->vm, version_gpa, &s.version, sizeof(s.version));
 }
 
-#define STEAL_PERIOD_NS	4000000		/* how often a busy vCPU looks */
+#define STEAL_PERIOD_NS	4000000		/* how often a busy vCPU looks, and the host is asked at most */
 #define STEAL_NOISE_NS	10000		/* the two clocks are not read at once */
 #define STEAL_AWAY_KHZ	10		/* fraction of a ms with the client that is worth a look */
 
@@ -216,11 +216,26 @@ static bool steal_since(struct vcpu_priv *p, u64 *ns)
 	return true;
 }
 
-static void steal_add(struct vcpu *v, u64 ns)
+/*
+ * There is reason to believe that time was stolen: ask the host, unless it was asked just now. Its
+ * answer is a sum, so nothing is lost by asking later, and asking takes the work of two threads: too
+ * much for each of a disk's interrupts.
+ */
+static void steal_ask(struct vcpu *v, u64 now)
 {
+	struct vcpu_priv *p = v->priv;
+	u64 ns;
+
+	if (now - p->steal_asked < STEAL_PERIOD_NS)
+		return;
+	if (!steal_since(p, &ns))
+		ns = p->steal_guess;
+	p->steal_asked = now;
+	p->steal_due = false;
+	p->steal_guess = 0;
 	if (!ns)
 		return;
-	v->priv->steal_accum += ns;
+	p->steal_accum += ns;
 	write_steal(v);
 }
 
@@ -248,10 +263,11 @@ void pv_steal_update(struct vcpu *v, bool running)
 	/* less CPU time than at the beginning: another thread has taken the vCPU over */
 	ran = cpu - p->steal_last;
 	if (p->steal_wall && cpu >= p->steal_last && now - p->steal_wall > ran + STEAL_NOISE_NS) {
-		if (!steal_since(p, &stolen))
-			stolen = now - p->steal_wall - ran;
-		steal_add(v, stolen);
+		p->steal_due = true;
+		p->steal_guess += now - p->steal_wall - ran;
 	}
+	if (p->steal_due && p->steal_wall)	/* not while somebody waits for it to wake up */
+		steal_ask(v, now);
 	p->steal_wall = running ? now : 0;
 	p->steal_last = cpu;
 }
@@ -263,12 +279,13 @@ void pv_steal_update(struct vcpu *v, bool running)
 void pv_steal_enter(struct vcpu *v)
 {
 	struct vcpu_priv *p = v->priv;
-	u64 stolen;
 
 	if (likely(!p->steal_left) || !(p->pv_steal & KVM_STEAL_ENABLE))
 		return;
-	if (host_rdtsc() - p->steal_left > host_tsc_khz() / STEAL_AWAY_KHZ && steal_since(p, &stolen))
-		steal_add(v, stolen);
+	if (host_rdtsc() - p->steal_left <= host_tsc_khz() / STEAL_AWAY_KHZ)
+		return;
+	p->steal_due = true;
+	steal_ask(v, host_monotonic_ns());
 }
 
 /** KVM_RUN ends. */
