@@ -180,6 +180,13 @@ static int op_vector(struct emul *e, gva_t gva)
 	return v->vm->vendor->vector ? v->vm->vendor->vector(v, e, gva) : -ENOSYS;
 }
 
+static bool op_x87_pending(struct emul *e)
+{
+	struct vcpu *v = e->ctx;
+
+	return v->vm->vendor->x87_pending && v->vm->vendor->x87_pending(v);
+}
+
 static bool op_has_feature(struct emul *e, unsigned int feature)
 {
 	return vcpu_has_feature(e->ctx, feature);
@@ -206,6 +213,7 @@ const struct emul_ops vcpu_emul_ops = {
 	.cr8_read = op_cr8_read, .dr_write = op_dr_write, .invlpg = op_invlpg,
 	.invpcid = op_invpcid,
 	.rdpmc = op_rdpmc, .rdtsc = op_rdtsc, .hypercall = op_hypercall, .rsm = op_rsm, .vector = op_vector,
+	.x87_pending = op_x87_pending,
 	.has_feature = op_has_feature, .mode_changed = op_mode_changed,
 };
 

@@ -138,6 +138,7 @@ struct vendor_ops {
 	/* Execute emul->insn (vector, x87, XSAVE family) with the memory operand at gva:
 	 * emul_ops.vector. */
 	int (*vector)(struct vcpu *vcpu, struct emul *e, gva_t gva);
+	bool (*x87_pending)(struct vcpu *vcpu);		/* emul_ops.x87_pending; NULL: no */
 
 	/* Which features the vendor implements beyond what policy allows: called with a feature's
 	 * position in x86/policy's CPUID table masked already by the host's CPUID. NULL: all that

@@ -1015,6 +1015,37 @@ static void vector_gatekeeping(void **state)
 	step_is(EMUL_UNHANDLED);		/* allowed, but this machine has no vector unit */
 }
 
+static bool pending(struct emul *e)
+{
+	(void)e;
+	return true;
+}
+
+/* SDM 1 8.7: found before the operand's own faults, but not by instructions that do not wait. */
+static void pending_x87_exception(void **state)
+{
+	struct emul_ops ops = fx_ops;
+
+	machine_protected(0);
+	st.seg[X86_DS] = seg_of(SS0, DATA, 0xfff, ATTR_DATA32);
+	st.gpr[X86_RBX] = 0x1000;
+	CODE_BYTES("\xd9\x03");			/* fld m32 [ebx] */
+	expect_fault(EXC_GP, 0);
+	ops.x87_pending = pending;
+	em.ops = &ops;
+	expect_fault(EXC_MF, 0);
+	CODE_BYTES("\xd9\x33");			/* fnstenv */
+	expect_fault(EXC_GP, 0);
+	CODE_BYTES("\xd9\x23");			/* fldenv */
+	expect_fault(EXC_MF, 0);
+	CODE_BYTES("\x0f\x6f\x03");			/* movq mm0, [ebx] */
+	expect_fault(EXC_MF, 0);
+	st.cr4 |= CR4_OSFXSR;
+	CODE_BYTES("\x0f\x28\x03");			/* movaps xmm0, [ebx] */
+	expect_fault(EXC_GP, 0);
+	em.ops = &fx_ops;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -1027,6 +1058,7 @@ int main(void)
 		cmocka_unit_test(call_gates),
 		cmocka_unit_test(fast_system_calls),
 		cmocka_unit_test(flag_rules),
+		cmocka_unit_test(pending_x87_exception),
 		cmocka_unit_test(control_registers),
 		cmocka_unit_test(segment_queries),
 		cmocka_unit_test(port_permissions),

@@ -91,16 +91,4 @@ static inline bool reemit_vzero(struct emitter *e, const struct insn *in)
 	return true;
 }
 
-/* Does it raise a pending x87 exception, before anything else? SDM 1 8.7 */
-static inline bool reemit_waits_for_x87(const struct insn *in)
-{
-	if (in->family == FAM_X87)
-		return in->op != OP_FNSTCW && in->op != OP_FNSTSW && in->op != OP_FNSTENV &&
-		       in->op != OP_FNSAVE;
-	for (unsigned int i = 0; i < in->nr_opnd; i++)
-		if (in->opnd[i].kind == OPND_MMX)
-			return true;
-	return false;
-}
-
 #endif

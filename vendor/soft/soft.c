@@ -314,5 +314,6 @@ const struct vendor_ops vendor_soft = {
 	.tlb_flush_pcid = soft_tlb_flush_pcid,
 	.gmem_written = soft_gmem_written,
 	.vector = soft_vector,
+	.x87_pending = soft_x87_pending,
 	.stat_names = stat_names,
 };

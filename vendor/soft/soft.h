@@ -526,5 +526,6 @@ void soft_vec_load(struct soft_vcpu *sv);
 /* A saved state, for the client: no host addresses for x87 instruction and data pointers. */
 void soft_hide_pointers(const struct soft_vcpu *sv, u8 *xsave);
 int soft_vector(struct vcpu *vcpu, struct emul *e, gva_t gva);
+bool soft_x87_pending(struct vcpu *vcpu);
 
 #endif

@@ -288,10 +288,13 @@ static int gather(struct soft_vcpu *sv, struct emul *e, gva_t gva)
 	return ret;
 }
 
-static bool x87_pending(void)
+bool soft_x87_pending(struct vcpu *vcpu)
 {
+	struct soft_vcpu *sv = soft_of(vcpu);
 	u16 status;
 
+	if (sv->vec_away)
+		soft_vec_load(sv);
 	__asm__("fnstsw %0" : "=a"(status));
 	return status & 0x80;
 }
@@ -371,8 +374,6 @@ int soft_vector(struct vcpu *vcpu, struct emul *e, gva_t gva)
 		return element_mask(sv, e, gva);
 	}
 	if (in->has_mem) {
-		if (reemit_waits_for_x87(in) && x87_pending())
-			return raise(e, EXC_MF, false);
 		ret = state_size(sv, e, gva, &len);
 		if (ret)
 			return ret;
@@ -429,7 +430,7 @@ int soft_vector(struct vcpu *vcpu, struct emul *e, gva_t gva)
 		e->fault = sv->fault;
 		return -EFAULT;
 	}
-	if (in->family == FAM_X87 && in->has_mem && reemit_waits_for_x87(in) && x87_withheld())
+	if (in->family == FAM_X87 && in->has_mem && insn_waits_for_x87(in) && x87_withheld())
 		len = 0;
 	if (in->has_mem && (in->mem_access & OPND_W) && len) {
 		ret = copy(e, gva, sv->bounce, len, true);

@@ -481,3 +481,13 @@ enum decode_result insn_decode(struct insn *insn, const u8 *bytes, unsigned int 
 		return ret;
 	return finish(insn, &c, row, x);
 }
+
+bool insn_waits_for_x87(const struct insn *insn)
+{
+	if (insn->family == FAM_X87)
+		return insn->op != OP_FNSTCW && insn->op != OP_FNSTSW && insn->op != OP_FNSTENV && insn->op != OP_FNSAVE;
+	for (unsigned int i = 0; i < insn->nr_opnd; i++)
+		if (insn->opnd[i].kind == OPND_MMX)
+			return true;
+	return false;
+}

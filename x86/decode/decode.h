@@ -187,6 +187,9 @@ enum decode_result {
 enum decode_result insn_decode(struct insn *insn, const u8 *bytes, unsigned int avail,
 			       enum insn_mode mode);
 
+/** Does it raise a pending unmasked x87 exception, before anything else? SDM 1 8.7 */
+bool insn_waits_for_x87(const struct insn *insn);
+
 /** Mnemonic of an op id, as the tables spell it. */
 const char *insn_op_name(unsigned int op);
 

@@ -89,6 +89,8 @@ struct emul_ops {
 	 * the address for index 0. NULL or -ENOSYS: EMUL_UNHANDLED.
 	 */
 	int (*vector)(struct emul *e, gva_t gva);
+	/* Does an unmasked x87 exception wait for the next instruction that looks for one? SDM 1 8.7. NULL: no. */
+	bool (*x87_pending)(struct emul *e);
 	/* True if the guest's CPUID offers the feature (enum insn_feature): else #UD. */
 	bool (*has_feature)(struct emul *e, unsigned int feature);
 	/* A write to segments, descriptor tables, CPL or mode took place: caches that depend on it

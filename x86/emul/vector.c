@@ -96,6 +96,9 @@ int emul_op_vector(struct emul *e)
 			gva += e->st->seg[i->seg].base;
 		break;
 	default:
+		/* which is found before anything that is wrong with the operand */
+		if (i->has_mem && insn_waits_for_x87(i) && e->ops->x87_pending && e->ops->x87_pending(e))
+			return emul_raise(e, EXC_MF, 0);
 		if (i->has_mem)
 			r = operand(e, i->seg, i->mem_size,
 				    i->attr & INSN_ALIGNED && i->mem_size ? i->mem_size : 1, &gva);

@@ -229,7 +229,7 @@ bool trans_generic(struct trans *t, const struct insn *in)
 		return false;	/* and so it does here; soft_vector() also keeps host addresses out of it */
 	if (in->has_mem) {
 		/* a pending x87 exception comes before a fault of the address */
-		if (reemit_waits_for_x87(in))
+		if (insn_waits_for_x87(in))
 			em_u8(e, 0x9b);
 		if (!in->mem_size || !trans_operand(t, in, in->mem_size, in->mem_access & OPND_W, &a))
 			return false;
