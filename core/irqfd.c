@@ -28,12 +28,10 @@ static void irqfd_fire(void *arg)
 {
 	struct irqfd *f = arg;
 
-	if (f->resample) {
+	if (f->resample)
 		irqchip_set_gsi(f->vm->irqchip, IRQ_SOURCE_RESAMPLE, f->gsi, 1);
-	} else {
-		irqchip_set_gsi(f->vm->irqchip, IRQ_SOURCE_USER, f->gsi, 1);
-		irqchip_set_gsi(f->vm->irqchip, IRQ_SOURCE_USER, f->gsi, 0);
-	}
+	else
+		irqchip_pulse_gsi(f->vm->irqchip, IRQ_SOURCE_USER, f->gsi);
 }
 
 /**

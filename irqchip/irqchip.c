@@ -117,10 +117,23 @@ static void add_result(int *sum, int r)
 		*sum = r + max(*sum, 0);
 }
 
-int irqchip_set_gsi(struct irqchip *c, unsigned int source, u32 gsi, int level)
+/* chip->lock held. */
+static int set_pins(struct irqchip *c, const struct route *r, unsigned int source, int level)
+{
+	unsigned int i;
+	int ret = -1;
+
+	for (i = 0; i < 2; i++)
+		if (r->pic[i] >= 0)
+			add_result(&ret, pic_set_pin(c, i * 8 + r->pic[i], source, level));
+	if (r->ioapic >= 0)
+		add_result(&ret, ioapic_set_pin(c, r->ioapic, source, level));
+	return ret;
+}
+
+static int drive_gsi(struct irqchip *c, unsigned int source, u32 gsi, int level, bool pulse)
 {
 	const struct route *r;
-	unsigned int i;
 	int ret = -1;
 
 	if (source > IRQ_SOURCE_PIT)
@@ -135,15 +148,23 @@ int irqchip_set_gsi(struct irqchip *c, unsigned int source, u32 gsi, int level)
 		goto out;
 	}
 	host_spin_lock(&c->lock);
-	for (i = 0; i < 2; i++)
-		if (r->pic[i] >= 0)
-			add_result(&ret, pic_set_pin(c, i * 8 + r->pic[i], source, level));
-	if (r->ioapic >= 0)
-		add_result(&ret, ioapic_set_pin(c, r->ioapic, source, level));
+	ret = set_pins(c, r, source, level);
+	if (pulse)
+		set_pins(c, r, source, 0);
 	host_spin_unlock(&c->lock);
 out:
 	host_read_unlock(c->rdomain, HOST_READ_SHARED);
 	return ret;
+}
+
+int irqchip_set_gsi(struct irqchip *c, unsigned int source, u32 gsi, int level)
+{
+	return drive_gsi(c, source, gsi, level, false);
+}
+
+int irqchip_pulse_gsi(struct irqchip *c, unsigned int source, u32 gsi)
+{
+	return drive_gsi(c, source, gsi, 1, true);
 }
 
 /* ---- interrupts acknowledged ---- */

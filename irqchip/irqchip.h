@@ -57,6 +57,9 @@ void irqchip_destroy(struct irqchip *c);
 #define IRQ_SOURCE_RESAMPLE	1
 #define IRQ_SOURCE_PIT		2
 int irqchip_set_gsi(struct irqchip *c, unsigned int source, u32 gsi, int level);
+/* Up and down again, with nothing between: another thread's pulse, which may be the answer to this one's
+ * interrupt, would find the line still up and be no edge. Returns what going up does. */
+int irqchip_pulse_gsi(struct irqchip *c, unsigned int source, u32 gsi);
 /* KVM_SET_GSI_ROUTING: check all, then publish. -EINVAL, -ENOMEM. */
 int irqchip_set_routing(struct irqchip *c, const struct kvm_irq_routing_entry *e, u32 nr);
 /* >0 delivered, 0 blocked or nobody there, -EINVAL: address */

@@ -164,10 +164,7 @@ static void timer_start(struct pit *p, u64 now)
 /* One tick to GSI 0. The answer tells whether there will be an EOI to wait for. */
 static void raise(struct pit *p)
 {
-	int r = irqchip_set_gsi(p->chip, IRQ_SOURCE_PIT, 0, 1);
-
-	irqchip_set_gsi(p->chip, IRQ_SOURCE_PIT, 0, 0);
-	if (r >= 0)
+	if (irqchip_pulse_gsi(p->chip, IRQ_SOURCE_PIT, 0) >= 0)
 		return;
 	host_spin_lock(&p->chip->lock);
 	p->wait_ack = false;

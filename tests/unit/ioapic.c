@@ -161,6 +161,22 @@ static void sources(void **state)
 	assert_int_equal(irqchip_set_gsi(chip, 0, 0xffffffff, 1), -1);
 }
 
+/* Up and down: an edge each time, and a level that does not stay. */
+static void pulses(void **state)
+{
+	rte(11, 0x57, 1);
+	assert_int_equal(irqchip_pulse_gsi(chip, IRQ_SOURCE_USER, 11), 1);
+	assert_int_equal(take(1), 0x57);
+	assert_int_equal(irqchip_pulse_gsi(chip, IRQ_SOURCE_USER, 11), 1);
+	assert_int_equal(take(1), 0x57);
+	rte(11, 0x8057, 1);
+	assert_int_equal(irqchip_pulse_gsi(chip, IRQ_SOURCE_PIT, 11), 1);
+	assert_int_equal(take(1), 0x57);
+	assert_int_equal(take(1), -1);
+	assert_int_equal(irqchip_pulse_gsi(chip, 7, 11), -EINVAL);
+	assert_int_equal(irqchip_pulse_gsi(chip, IRQ_SOURCE_USER, 24), -1);
+}
+
 /* What a resampling irqfd raised falls at the EOI, and its owner hears of it. */
 static void resample(void **state)
 {
@@ -249,7 +265,7 @@ static void state_ioapic(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		TEST(registers), TEST(edge), TEST(status), TEST(level), TEST(sources), TEST(resample), TEST(delivery),
+		TEST(registers), TEST(edge), TEST(status), TEST(level), TEST(sources), TEST(pulses), TEST(resample), TEST(delivery),
 		TEST(state_ioapic),
 	};
 
