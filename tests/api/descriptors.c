@@ -184,6 +184,7 @@ static void flags_mean_what_they_mean_on_a_device(void **state)
 static void by_number(void **state)
 {
 	uint64_t how[3] = { O_RDWR };	/* struct open_how */
+	struct kvm_run *run;
 	struct machine m;
 	struct stat st;
 	int fd, vm2;
@@ -214,9 +215,10 @@ static void by_number(void **state)
 	assert_int_equal(m.run->exit_reason, KVM_EXIT_HLT);
 	syscall(SYS_close, vm2);
 	/* all six arguments arrive, and errors of other calls are errors */
-	m.run = (void *)syscall(SYS_mmap, NULL, 4096UL, PROT_READ | PROT_WRITE, MAP_SHARED, m.vcpu, 0UL);
-	assert_ptr_not_equal(m.run, MAP_FAILED);
-	assert_int_equal(m.run->exit_reason, KVM_EXIT_HLT);
+	run = (void *)syscall(SYS_mmap, NULL, 4096UL, PROT_READ | PROT_WRITE, MAP_SHARED, m.vcpu, 0UL);
+	assert_ptr_not_equal(run, MAP_FAILED);
+	assert_int_equal(run->exit_reason, KVM_EXIT_HLT);
+	munmap(run, 4096);
 	assert_int_equal(syscall(SYS_mmap, NULL, 4096UL, PROT_READ, MAP_SHARED, -1, 0UL), -1);
 	assert_int_equal(errno, EBADF);
 	assert_int_equal(syscall(100000L), -1);
