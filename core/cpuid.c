@@ -100,7 +100,7 @@ static void runtime_bits(struct vcpu *v, u32 leaf, u32 subleaf, u32 r[4])
 	switch (leaf) {
 	case 1:
 		set_bit_if(&r[CPUID_ECX], 27, (st->cr4 & CR4_OSXSAVE) && (r[CPUID_ECX] & BIT(26)));
-		base = v->lapic ? lapic_base_msr(v->lapic) : v->priv->apic_base;
+		base = vcpu_apic_base(v);
 		if (!vm_has_quirk(v->vm, KVM_X86_QUIRK_MISC_ENABLE_NO_MWAIT))
 			set_bit_if(&r[CPUID_ECX], 3, v->priv->misc_enable & MISC_ENABLE_MWAIT);
 		set_bit_if(&r[CPUID_EDX], 9, (r[CPUID_EDX] & BIT(9)) && (base & APIC_BASE_ENABLE));

@@ -85,7 +85,7 @@ static int set_tsc_aux(struct vcpu *v, u32 index, u64 val, bool host)
 
 static int get_apic_base(struct vcpu *v, u32 index, u64 *val, bool host)
 {
-	*val = v->lapic ? lapic_base_msr(v->lapic) : v->priv->apic_base;
+	*val = vcpu_apic_base(v);
 	return 0;
 }
 

@@ -282,6 +282,8 @@ void vcpu_reset(struct vcpu *vcpu, bool init);
  * do).
  */
 void vcpu_apply_apic_events(struct vcpu *vcpu);
+u64 vcpu_apic_base(const struct vcpu *vcpu);
+bool vcpu_is_bsp(const struct vcpu *vcpu);
 /* HLT retired: >0 sleep in the run loop, 0 exit to the client */
 int vcpu_halt(struct vcpu *vcpu);
 int vcpu_exit_debug(struct vcpu *vcpu, const struct x86_fault *f);	/* KVM_EXIT_DEBUG; 0 */

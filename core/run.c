@@ -129,10 +129,8 @@ void vcpu_apply_apic_events(struct vcpu *v)
 	}
 	ev = host_xchg(&p->apic_events, 0);
 	if (ev & APIC_EVENT_INIT) {
-		bool bsp = v->id == v->vm->priv->bsp_id;
-
 		vcpu_reset(v, true);
-		v->mp_state = bsp ? KVM_MP_STATE_RUNNABLE : KVM_MP_STATE_INIT_RECEIVED;
+		v->mp_state = vcpu_is_bsp(v) ? KVM_MP_STATE_RUNNABLE : KVM_MP_STATE_INIT_RECEIVED;
 	}
 	/* Anybody not waiting for it ignores a SIPI. */
 	if ((ev & APIC_EVENT_SIPI) && v->mp_state == KVM_MP_STATE_INIT_RECEIVED)
@@ -164,7 +162,7 @@ void vcpu_fill_run(struct vcpu *v)
 
 	run->if_flag = !!(v->st->rflags & X86_FLAG_IF);
 	run->cr8 = vcpu_cr8(v);
-	run->apic_base = v->lapic ? lapic_base_msr(v->lapic) : v->priv->apic_base;
+	run->apic_base = vcpu_apic_base(v);
 	run->ready_for_interrupt_injection = pic_in_core(v->vm) || ready_for_injection(v);
 	run->flags = v->st->smm ? KVM_RUN_X86_SMM : 0;
 }

@@ -100,9 +100,15 @@ static void seg_from_kvm(const struct kvm_segment *k, struct x86_seg *s)
 		  (k->g ? SEG_G : 0) | (k->unusable || !k->present ? SEG_UNUSABLE : 0);
 }
 
-static u64 vcpu_apic_base(struct vcpu *vcpu)
+u64 vcpu_apic_base(const struct vcpu *vcpu)
 {
 	return vcpu->lapic ? lapic_base_msr(vcpu->lapic) : vcpu->priv->apic_base;
+}
+
+/* What IA32_APIC_BASE says, not the vCPU's number: SDM 3A 9.4.1 */
+bool vcpu_is_bsp(const struct vcpu *vcpu)
+{
+	return vcpu_apic_base(vcpu) & APIC_BASE_BSP;
 }
 
 /*
@@ -159,7 +165,7 @@ static bool at_reset_vector(const struct vcpu *vcpu)
 {
 	const struct x86_state *st = vcpu->st;
 
-	return vcpu->id == vcpu->vm->priv->bsp_id && st->rip == 0xfff0 &&
+	return vcpu_is_bsp(vcpu) && st->rip == 0xfff0 &&
 	       st->seg[X86_CS].sel == 0xf000 && st->seg[X86_CS].base == 0xffff0000 &&
 	       !(st->cr0 & CR0_PE);
 }

@@ -137,6 +137,41 @@ static void get_settles_queued_sipi(void **state)
 	T_END(&vm, &bsp);
 }
 
+/* Who runs at once after a reset says IA32_APIC_BASE.BSP, which the client may give to another vCPU. */
+static void the_bsp_flag_decides(void **state)
+{
+	struct kvm_msi init = { .data = 0x4500 };
+	struct t_cpu cpu[2];
+	struct kvm_sregs s;
+	struct kvm_regs r;
+	unsigned int i;
+
+	t_vm_create(&vm, T_IRQCHIP);
+	for (i = 0; i < 2; i++) {
+		t_cpu_create(&vm, &cpu[i], i);
+		t_ok(T(cpu[i].fd, KVM_GET_SREGS, &s));
+		s.apic_base ^= 0x100;
+		t_ok(T(cpu[i].fd, KVM_SET_SREGS, &s));
+	}
+	/* the registers of a reset are set: the one with the flag runs, the other waits */
+	assert_int_equal(get(&cpu[1]), KVM_MP_STATE_RUNNABLE);
+	t_ok(set(&cpu[0], KVM_MP_STATE_HALTED));
+	r = t_regs(&cpu[0]);
+	assert_int_equal(r.rip, 0xfff0);
+	t_ok(T(cpu[0].fd, KVM_GET_SREGS, &s));
+	t_ok(T(cpu[0].fd, KVM_SET_SREGS, &s));
+	assert_int_equal(get(&cpu[0]), KVM_MP_STATE_HALTED);
+	/* and an INIT */
+	for (i = 0; i < 2; i++) {
+		init.address_lo = 0xfee00000 | i << 12;
+		assert_int_equal(T(vm.fd, KVM_SIGNAL_MSI, &init), 1);
+	}
+	assert_int_equal(get(&cpu[0]), KVM_MP_STATE_INIT_RECEIVED);
+	assert_int_equal(get(&cpu[1]), KVM_MP_STATE_RUNNABLE);
+	t_cpu_destroy(&cpu[1]);
+	T_END(&vm, &cpu[0]);
+}
+
 static void *run_once(void *arg)
 {
 	return (void *)t_run(arg);
@@ -167,7 +202,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T_CASE(without_apic), T_CASE(with_apic), T_CASE(start_up), T_CASE(get_settles_queued_sipi),
-		T_CASE(uninitialized_waits),
+		T_CASE(uninitialized_waits), T_CASE(the_bsp_flag_decides),
 	};
 
 	if (!t_have_kvm())
