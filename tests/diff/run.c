@@ -94,8 +94,12 @@ static void tame_regs(const struct guest *g, struct kvm_regs *regs)
 	uint32_t msr = (uint32_t)regs->rcx;
 	uint16_t port = (uint16_t)regs->rdx;
 
+	if (!strcmp(g->name, "wrmsr") && msr == 0xc0000103)	/* 17 */
+		regs->rdx = 0;
 	if (!strcmp(g->name, "wrmsr") && (msr == 0xc0000082 || msr == 0xc0000083 || (msr >= 0xc0000100 && msr <= 0xc0000102)))
 		regs->rdx = canonical(regs->rdx << 32) >> 32;
+	if (!strcmp(g->name, "rdmsr") && msr == 0x803)		/* 13 */
+		regs->rcx = 0x802;
 	if ((!strncmp(g->name, "in", 2) || !strcmp(g->name, "rep_in")) && s.irqchip == FULL && (port == 0x43 || port == 0x61))
 		regs->rdx = 0x80;
 }
@@ -151,16 +155,15 @@ static void set_regs(struct rnd *r, unsigned int cpu, unsigned int mode, const s
 	call(s.cpu[cpu].fd, KVM_SET_REGS, &regs);
 }
 
-/* 9, 57: without RF in what a fault pushed, nor whether it was a write. */
+/* 9, 57: without RF in what a fault pushed, nor whether it was a write; the stack may be anywhere. */
 static uint32_t memory_hash(void)
 {
-	uint8_t stack[256];
+	static uint64_t words[HASHED / 8];
 	unsigned int i;
 
-	memcpy(stack, s.mem + STACK_AT - sizeof(stack), sizeof(stack));
-	for (i = 0; i < sizeof(stack); i += 2)	/* the stack may be odd */
-		stack[i] &= (uint8_t)~3;
-	return hash(s.mem, STACK_AT - sizeof(stack)) ^ hash(stack, sizeof(stack)) ^ hash(s.mem + STACK_AT, HASHED - STACK_AT);
+	for (i = 0; i < HASHED / 8; i++)
+		words[i] = ((const uint64_t *)s.mem)[i] & ~0x0303030303030303UL;
+	return hash(words, sizeof(words));
 }
 
 /* A number for the state of a virtual CPU: what differs shows when it is read. */
@@ -174,7 +177,7 @@ static void out_state(unsigned int cpu)
 	call(s.cpu[cpu].fd, KVM_GET_VCPU_EVENTS, &ev);
 	call(s.cpu[cpu].fd, KVM_GET_SREGS, &sregs);
 	out(" | ax %llx bx %llx cx %llx dx %llx sp %llx bp %llx si %llx di %llx ip %llx fl %llx | cr %llx %llx %llx %llx %llx efer %llx | ev",
-	    regs.rax, regs.rbx, regs.rcx, regs.rdx, regs.rsp, regs.rbp, regs.rsi, regs.rdi, regs.rip, regs.rflags, sregs.cr0, sregs.cr2,
+	    regs.rax, regs.rbx, regs.rcx, regs.rdx, regs.rsp, regs.rbp, regs.rsi, regs.rdi, regs.rip, regs.rflags & ~0x10000ULL, sregs.cr0, sregs.cr2,
 	    sregs.cr3, sregs.cr4, sregs.cr8, sregs.efer);
 	hide_events(&ev);
 	out_words(&ev, sizeof(ev));
@@ -258,10 +261,18 @@ void op_run(struct rnd *r)
 		set_mode(r, cpu, mode);
 		set_regs(r, cpu, mode, g);
 	} else {
+		struct kvm_sregs sregs;
 		struct kvm_regs regs;
 
+		call(s.cpu[cpu].fd, KVM_GET_SREGS, &sregs);
 		call(s.cpu[cpu].fd, KVM_GET_REGS, &regs);
 		regs.rip = CODE_AT;
+		if (!(sregs.cr0 & 1) || (sregs.efer & 0x400))	/* 59 */
+			regs.rflags &= ~0x20000UL;
+		if (!(sregs.efer & 0x400))			/* 24 */
+			regs.rsp = (uint32_t)regs.rsp;
+		if ((uint16_t)regs.rsp < 0x200)
+			regs.rsp = STACK_AT;
 		regs.rax = (uint32_t)regs.rax & ~0xf0ffUL;	/* 30, 33 */
 		tame_regs(g, &regs);
 		call(s.cpu[cpu].fd, KVM_SET_REGS, &regs);

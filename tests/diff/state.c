@@ -256,8 +256,15 @@ static void tame_sregs(struct kvm_sregs *k)
 
 	k->efer &= 0xd01;
 	k->cr0 |= 0x10;
+	k->cs.type |= 8;
+	if ((k->cr0 & 0x80000001) != 0x80000001 || !(k->efer & 0x100))	/* 62 */
+		k->cr3 = (uint32_t)k->cr3;
 	for (seg = &k->cs; seg <= &k->ldt; seg++) {
 		seg->base = canonical(seg->base);
+		if (seg < &k->tr) {					/* 24 */
+			seg->limit |= 0xffff;
+			seg->type = (seg->type & (seg->type & 8 ? 15 : 11)) | 2;
+		}
 		seg->type &= 15;
 		seg->dpl &= 3;
 		seg->present &= 1;
@@ -361,6 +368,9 @@ static void tame_xsave(uint8_t *b)
 	b[0] |= 0x3f;
 	b[2] &= 0x7f;
 	b[3] &= 0x7f;
+	b[512] &= 7;			/* 58 */
+	b[513] = 0;
+	b[514] &= 0xf8;
 	if (!(b[512] & 6))
 		memcpy(b + 24, &reset, 4);
 }
@@ -384,20 +394,23 @@ static void tame_chip(struct kvm_irqchip *c)
 	p->elcr &= p->elcr_mask;
 	p->init_state &= 3;
 	p->priority_add &= 7;
-	if (!c->chip_id)
+	if (!c->chip_id) {
 		p->irr &= (uint8_t)~4;
+		p->last_irr &= (uint8_t)~4;
+	}
 }
 
 /* 31, 32, 44: vectors and shadows that processors have; no INT n, which stock KVM tells by what is at RIP. */
 static void tame_events(struct kvm_vcpu_events *e)
 {
 	e->interrupt.soft = 0;
+	e->nmi.pending &= 1;		/* 60 */
 	e->interrupt.shadow &= 3;	/* 44 */
 	if (e->exception.injected || e->exception.pending)	/* 38 */
 		e->nmi.injected = 0;
 	if (e->exception.injected || e->exception.pending || e->nmi.injected)
 		e->interrupt.injected = 0;
-	if (e->exception.nr == 9 || e->exception.nr == 15 || (e->exception.nr > 19 && e->exception.nr < 32))
+	if (e->exception.nr == 3 || e->exception.nr == 4 || e->exception.nr == 9 || e->exception.nr == 15 || (e->exception.nr > 19 && e->exception.nr < 32))
 		e->exception.nr = 13;
 	e->exception.has_error_code = (0x27d00u >> (e->exception.nr & 31)) & 1;
 }
@@ -410,7 +423,9 @@ static void hide_lapic(void *p)
 	unsigned int reg;
 
 	memset(b + 0x390, 0, 4);	/* the current count */
+	b[0x80] &= 0xf0;		/* 61 */
 	b[0x33] = 0;			/* 13 */
+	b[0xf1] &= 0xef;
 	memset(b + 0xa0, 0, 4);		/* 14 */
 	for (reg = 0x320; reg <= 0x370; reg += 0x10)
 		b[reg + 1] &= 0xaf;	/* 16 */
@@ -542,12 +557,27 @@ static const struct state_pair *any_pair(struct rnd *r, enum pair *which)
 	return &pairs[*which];
 }
 
+/* 11: KVM_SET_FPU and KVM_GET_FPU find all components there. */
+static void whole_vectors(unsigned int cpu)
+{
+	struct kvm_xsave x = { 0 };
+	uint8_t *b = (uint8_t *)&x;
+
+	if (call(s.cpu[cpu].fd, KVM_GET_XSAVE, &x))
+		return;
+	b[512] |= 7;
+	call(s.cpu[cpu].fd, KVM_SET_XSAVE, &x);
+}
+
 static long get(const struct state_pair *p, enum pair which, unsigned int cpu)
 {
 	uint8_t *b = s.got[which].bytes;
 	uint8_t shown[4096] = { 0 };
-	long ret = call(p->vm ? s.vm : s.cpu[cpu].fd, p->get, b);
+	long ret;
 
+	if (which == FPU)
+		whole_vectors(cpu);
+	ret = call(p->vm ? s.vm : s.cpu[cpu].fd, p->get, b);
 	out_ret(ret);
 	if (ret)
 		return ret;
@@ -590,6 +620,7 @@ static void quiet(enum pair which, uint8_t *b, unsigned int cpu)
 	if (which == DEBUGREGS)
 		((struct kvm_debugregs *)b)->dr7 &= ~0x20ffUL;		/* 33 */
 	if (which == FPU) {
+		whole_vectors(cpu);
 		((struct kvm_fpu *)b)->mxcsr = 0;
 		((struct kvm_fpu *)b)->fcw |= 0x3f;		/* 28 */
 		((struct kvm_fpu *)b)->fsw &= 0x7f7f;
@@ -736,8 +767,13 @@ static void show_msrs(unsigned int cpu, struct msrs *m)
 	long ret = call(s.cpu[cpu].fd, KVM_GET_MSRS, m), i;
 
 	out_ret(ret);
-	for (i = 0; i < ret; i++)
+	for (i = 0; i < ret; i++) {
+		if (m->e[i].index == 0x803)
+			m->e[i].data &= ~0x1000000UL;		/* 13 */
+		if (m->e[i].index == 0x808)
+			m->e[i].data &= ~0xfUL;			/* 61 */
 		out(" %lx", (unsigned long)m->e[i].data);
+	}
 }
 
 void op_msrs_get(struct rnd *r)

@@ -71,6 +71,8 @@ static void op_slot(struct rnd *r)
 	}
 	if (m.guest_phys_addr >> 40 && !(m.guest_phys_addr >> 52))	/* 55 */
 		m.guest_phys_addr &= 0xffffffffff;
+	if (m.userspace_addr >> 47 == 0 && m.userspace_addr >= MEM)	/* 63 */
+		m.userspace_addr &= 0xffff;
 	if (m.slot == 0 && !m.memory_size)
 		m.slot = 1;
 	out_words(&m, sizeof(m));

@@ -74,6 +74,11 @@ class Machine:
             self.p = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=console, stderr=subprocess.STDOUT)
             try:
                 self.wait_for_script(listener)
+            except MachineEnded as e:
+                with open(self.console(), errors="replace") as f:
+                    said = f.read().split("\n")[-4:]
+                self.close()
+                raise MachineEnded("%s; its last lines: %r" % (e, said), e.stalled) from None
             except BaseException:
                 self.close()
                 raise
