@@ -248,10 +248,11 @@ static bool can_replay(const struct trans *t, int writer, u32 last)
  */
 static void plan_interval(struct trans *t, int writer, u32 first, u32 last, u32 n)
 {
-	bool replay = n && can_replay(t, writer, last);
+	bool replay;
 
 	if (!n)
 		return;
+	replay = can_replay(t, writer, last);
 	if (n == 1 && !replay && !t->sv->slow_pext) {
 		t->keep[first] = X86_FLAGS_ARITH;
 		return;

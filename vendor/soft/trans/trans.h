@@ -92,7 +92,7 @@ void trans_find_liveness(struct trans *t, const u8 *page, s64 next_off);
 u8 trans_settle_count(const struct trans *t);		/* struct block.settle */
 /* keep, save, back and away, from live and the groups. */
 void trans_plan_flags(struct trans *t);
-/* What stands before the code of instruction t->i. Clobbers T0. */
+/* What stands before the code of instruction t->i. Clobbers T0 and T2. */
 void trans_flags_begin(struct trans *t);
 /* In a slow path of instruction i: the guest's flags become the host's again. Clobbers T0 and T2. */
 void trans_flags_back(struct trans *t, u32 i);
