@@ -129,12 +129,15 @@ long vm_set_gsi_routing(struct vm *vm, struct kvm_irq_routing *r, u64 uarg)
 	return ret;
 }
 
-/** KVM_SIGNAL_MSI: >0 delivered, 0 blocked. -EINVAL: no local APICs in here, or flags. */
+/**
+ * KVM_SIGNAL_MSI: >0 delivered, 0 blocked. -EINVAL: no local APICs in here, or flags but KVM_MSI_VALID_DEVID: the id of a
+ * device is for interrupt controllers that translate MSIs, and clients that give it always give it here as well.
+ */
 long vm_signal_msi(struct vm *vm, struct kvm_msi *msi)
 {
 	struct irqchip *c = vm_irqchip(vm);
 
-	if (!c || msi->flags)
+	if (!c || (msi->flags & ~KVM_MSI_VALID_DEVID))
 		return -EINVAL;
 	return irqchip_send_msi(c, msi->address_lo | (u64)msi->address_hi << 32, msi->data);
 }

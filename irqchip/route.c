@@ -95,7 +95,8 @@ static int add_msi(const struct irqchip *c, struct route_table *t,
 static int add(const struct irqchip *c, struct route_table *t,
 	       const struct kvm_irq_routing_entry *e)
 {
-	if (e->flags)
+	/* An MSI may come with its device's id, which nothing here asks for; see vm_signal_msi(). */
+	if (e->flags & ~(e->type == KVM_IRQ_ROUTING_MSI ? KVM_MSI_VALID_DEVID : 0U))
 		return -EINVAL;
 	switch (e->type) {
 	case KVM_IRQ_ROUTING_IRQCHIP:

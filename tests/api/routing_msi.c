@@ -178,6 +178,22 @@ static void signal(void **state)
 	t_vm_destroy(&bare);
 }
 
+/* A device's id may come with an MSI, and with nothing else. */
+static void device_ids(void **state)
+{
+	assert_true(signal_msi(0xfee00000, 0, 0x65, KVM_MSI_VALID_DEVID) > 0);
+	assert_true(arrived(0x65));
+	msi(0, 40, 0x66);
+	r.e[0].flags = KVM_MSI_VALID_DEVID;
+	r.e[0].u.msi.devid = 7;
+	t_ok(set(1));
+	assert_true(raise_gsi(40) > 0);
+	assert_true(arrived(0x66));
+	pin(0, 4, KVM_IRQCHIP_IOAPIC, 4);
+	r.e[0].flags = KVM_MSI_VALID_DEVID;
+	t_fails(EINVAL, set(1));
+}
+
 /* The upper address half is ignored until the client says what it means. */
 static void x2apic_api(void **state)
 {
@@ -197,4 +213,4 @@ static void x2apic_api(void **state)
 
 #define CASE(f) cmocka_unit_test_setup_teardown(f, begin, end)
 T_MAIN(CASE(table_is_replaced), CASE(two_pins_of_a_gsi), CASE(as_many_as_announced), CASE(refusals_keep_the_table),
-       CASE(signal), CASE(x2apic_api))
+       CASE(signal), CASE(device_ids), CASE(x2apic_api))

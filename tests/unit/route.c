@@ -48,7 +48,7 @@ static void rejected(void **state)
 		{ "gsi 4096", { PIN(4096, 2, 0) }, 1 },
 		{ "type 0", { { .gsi = 1 } }, 1 },
 		{ "type 4", { { .gsi = 1, .type = KVM_IRQ_ROUTING_HV_SINT } }, 1 },
-		{ "flags", { { .gsi = 1, .type = KVM_IRQ_ROUTING_MSI, .flags = KVM_MSI_VALID_DEVID } }, 1 },
+		{ "flags", { { .gsi = 1, .type = KVM_IRQ_ROUTING_MSI, .flags = KVM_MSI_VALID_DEVID << 1 } }, 1 },
 		{ "same chip twice", { PIN(5, 2, 1), PIN(5, 2, 2) }, 2 },
 		{ "msi and pin", { MSI(5, 0xfee00000, 0x40), PIN(5, 2, 2) }, 2 },
 		{ "pin and msi", { PIN(5, 2, 2), MSI(5, 0xfee00000, 0x40) }, 2 },
