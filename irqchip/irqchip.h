@@ -116,7 +116,7 @@ u32 lapic_vapic_word(const struct lapic *l);
 /* Highest pending vector deliverable now by PPR, or -1. Cheap: called on every entry. */
 int lapic_pending(struct lapic *l);
 int lapic_ack(struct lapic *l);				/* take it: IRR -> ISR; vector or -1 */
-/* LINT0 in ExtINT mode unmasked, or APIC off on the BSP */
+/* LINT0 in ExtINT mode unmasked, or APIC off */
 bool lapic_accepts_extint(const struct lapic *l);
 /*
  * End of interrupt, as a write to the EOI register does (paravirtual EOI found the guest's flag

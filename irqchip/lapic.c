@@ -158,8 +158,9 @@ bool lapic_accepts_extint(const struct lapic *l)
 {
 	u32 lvt = l->reg[APIC_LVT0];
 
+	/* Without an APIC the pin is INTR itself, on every CPU. SDM 3A 11.4.3 */
 	if (!lapic_enabled(l))
-		return l->base & APIC_BASE_BSP;
+		return true;
 	return !(lvt & LVT_MASKED) && FIELD_GET(LVT_MODE, lvt) == APIC_EXTINT;
 }
 

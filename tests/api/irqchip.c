@@ -97,6 +97,17 @@ static void lines_of_the_pic(void **state)
 	T_END(&vm, &cpu);
 }
 
+/* With its APIC off a CPU has an INTR pin, whether it is the one that booted or not. */
+static void lines_without_an_apic(void **state)
+{
+	pic_begin(T_IRQCHIP);
+	assert_int_equal(t_set_msr(&cpu, 0x1b, 0xfee00000), 1);
+	reports(0x11, 0);
+	t_ok(line(KVM_IRQ_LINE, 5, 1, NULL));
+	reports(0x10, 5);
+	T_END(&vm, &cpu);
+}
+
 static void state_of_the_chips(void **state)
 {
 	struct kvm_irqchip chip = { .chip_id = KVM_IRQCHIP_PIC_MASTER }, other;
@@ -230,5 +241,5 @@ static void split(void **state)
 	T_END(&vm, &cpu);
 }
 
-T_MAIN(T_CASE(creation), T_CASE(none), T_CASE(lines_of_the_pic), T_CASE(state_of_the_chips), T_CASE(local_apic),
+T_MAIN(T_CASE(creation), T_CASE(none), T_CASE(lines_of_the_pic), T_CASE(lines_without_an_apic), T_CASE(state_of_the_chips), T_CASE(local_apic),
        T_CASE(deadline_timer), T_CASE(split))
