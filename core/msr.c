@@ -612,11 +612,13 @@ int msr_get(struct vcpu *v, u32 index, u64 *val, bool host)
 #define MSR_STATE(index, field, check, list)	case index: *val = v->st->field; return 0;
 #define MSR_FIELD(index, field, mask, list)	case index: *val = v->priv->field; return 0;
 #define MSR_CONST(first, count, value, list)	case (first) ... (first) + (count) - 1: *val = (value); return 0;
+#define MSR_READ(first, count, value, list)	case (first) ... (first) + (count) - 1: *val = (value); return 0;
 #include "../x86/arch/msr.def"
 #undef MSR_FN
 #undef MSR_STATE
 #undef MSR_FIELD
 #undef MSR_CONST
+#undef MSR_READ
 	default:
 		return -EINVAL;
 	}
@@ -629,11 +631,13 @@ int msr_set(struct vcpu *v, u32 index, u64 val, bool host)
 #define MSR_STATE(index, field, check, list)	case index: return set_state(v, &v->st->field, val, CHECK_##check);
 #define MSR_FIELD(index, field, mask, list)	case index: return set_field(&v->priv->field, val, mask);
 #define MSR_CONST(first, count, value, list)	case (first) ... (first) + (count) - 1: return 0;
+#define MSR_READ(first, count, value, list)	case (first) ... (first) + (count) - 1: return -EINVAL;
 #include "../x86/arch/msr.def"
 #undef MSR_FN
 #undef MSR_STATE
 #undef MSR_FIELD
 #undef MSR_CONST
+#undef MSR_READ
 	default:
 		return -EINVAL;
 	}
@@ -647,11 +651,13 @@ static const struct { u32 index; bool save; } table[] = {
 #define MSR_STATE(index, field, check, list)	{ index, list },
 #define MSR_FIELD(index, field, mask, list)	{ index, list },
 #define MSR_CONST(first, count, value, list)	{ first, list },
+#define MSR_READ(first, count, value, list)	{ first, list },
 #include "../x86/arch/msr.def"
 #undef MSR_FN
 #undef MSR_STATE
 #undef MSR_FIELD
 #undef MSR_CONST
+#undef MSR_READ
 };
 
 /** KVM_GET_MSR_INDEX_LIST: writes at most @max, returns how many there are. */
@@ -742,11 +748,13 @@ static bool known_msr(u32 index)
 #define MSR_STATE(index, field, check, list)	case index:
 #define MSR_FIELD(index, field, mask, list)	case index:
 #define MSR_CONST(first, count, value, list)	case (first) ... (first) + (count) - 1:
+#define MSR_READ(first, count, value, list)	case (first) ... (first) + (count) - 1:
 #include "../x86/arch/msr.def"
 #undef MSR_FN
 #undef MSR_STATE
 #undef MSR_FIELD
 #undef MSR_CONST
+#undef MSR_READ
 		return true;
 	default:
 		return false;

@@ -96,6 +96,20 @@ static void values_that_are_refused(void **state)
 	assert_int_equal(t_msr(&cpu, 0x2ff), 0xc06);
 }
 
+/* P5_MC_ADDR, PLATFORM_ID, FSB_FREQ, MTRRCAP, PERF_STATUS, energy counters. */
+static void read_only_msrs(void **state)
+{
+	static const uint32_t index[] = { 0, 1, 0x17, 0xcd, 0xfe, 0x198, 0x606, 0x611, 0x639 };
+	unsigned int i;
+
+	t_cpu_cpuid(&vm, &cpu);
+	for (i = 0; i < sizeof(index) / sizeof(index[0]); i++) {
+		assert_int_equal(t_set_msr(&cpu, index[i], t_msr(&cpu, index[i])), 0);
+		guest(true, index[i], 0);
+		guest_out(0x11, 13);
+	}
+}
+
 static void guest_reads_what_the_client_set(void **state)
 {
 	t_cpu_cpuid(&vm, &cpu);
@@ -297,6 +311,6 @@ static void apic_base_without_an_apic(void **state)
 }
 
 #define CASE(f) cmocka_unit_test_setup_teardown(f, begin, end)
-T_MAIN(CASE(every_listed_msr), CASE(stops_at_the_first_bad_one), CASE(values_that_are_refused),
+T_MAIN(CASE(every_listed_msr), CASE(stops_at_the_first_bad_one), CASE(values_that_are_refused), CASE(read_only_msrs),
        CASE(guest_reads_what_the_client_set), CASE(tsc_of_two_vcpus), CASE(platform_info), CASE(enforce_pv_features),
        CASE(steal_time), CASE(msr_exits), CASE(msr_filter), CASE(one_wall_clock), T_CASE(apic_base_without_an_apic))
