@@ -66,9 +66,7 @@ static int write_cr0(struct vcpu *v, u64 val)
 
 	if (!cr0_valid(val))
 		return -EFAULT;
-	val = (val & (CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_NE | CR0_WP | CR0_AM | CR0_NW |
-		      CR0_CD | CR0_PG)) |
-	      CR0_ET;
+	val = (val & CR0_WRITABLE) | CR0_ET;
 	if ((val & CR0_PG) && !(old & CR0_PG)) {
 		if (efer & EFER_LME) {
 			if (!(st->cr4 & CR4_PAE) || (st->seg[X86_CS].attr & SEG_L))

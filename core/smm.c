@@ -257,7 +257,7 @@ int smm_leave(struct vcpu *v)
 	st->rflags = (s.rflags & X86_FLAGS_ALL) | X86_FLAG_FIXED;
 	st->dr6 = (s.dr6 & 0xe00f) | 0xffff0ff0;
 	st->dr7 = (s.dr7 & 0xffff2bff) | 0x400;
-	st->cr0 = s.cr0 | CR0_ET;
+	st->cr0 = (s.cr0 & CR0_WRITABLE) | CR0_ET;
 	st->cr3 = s.cr3;
 	st->cr4 = s.cr4;
 	st->efer = s.efer;

@@ -204,7 +204,7 @@ static int sregs_set(struct vcpu *vcpu, const struct kvm_sregs2 *s)
 	st->gdtr.limit = s->gdt.limit;
 	st->idtr.base = s->idt.base;
 	st->idtr.limit = s->idt.limit;
-	st->cr0 = s->cr0 | CR0_ET;
+	st->cr0 = (s->cr0 & CR0_WRITABLE) | CR0_ET;
 	st->cr2 = s->cr2;
 	st->cr3 = s->cr3;
 	st->cr4 = s->cr4;

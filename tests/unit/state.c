@@ -120,6 +120,18 @@ static void test_sregs_round_trip(void **state)
 }
 
 /* From real mode at reset. */
+/* SDM 3A 2.5: reserved bits of CR0's lower half read as 0, ET as 1. */
+static void test_cr0_reserved(void **state)
+{
+	struct kvm_sregs s;
+
+	assert_int_equal(t_ioctl(cpu_fd, KVM_GET_SREGS, &s), 0);
+	s.cr0 = 0xfffffff1 & ~0x10UL;
+	assert_int_equal(t_ioctl(cpu_fd, KVM_SET_SREGS, &s), 0);
+	assert_int_equal(t_ioctl(cpu_fd, KVM_GET_SREGS, &s), 0);
+	assert_int_equal(s.cr0, 0xe0050031);
+}
+
 static const struct {
 	const char *name;
 	u64 cr0, cr4, efer, apic_base;
@@ -521,6 +533,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_reset_state, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_regs, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_sregs_round_trip, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_cr0_reserved, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_sregs_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_pdptrs, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_fpu_and_xsave, setup, teardown),

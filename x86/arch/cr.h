@@ -14,6 +14,8 @@
 #define CR0_NW		(1UL << 29)
 #define CR0_CD		(1UL << 30)
 #define CR0_PG		(1UL << 31)
+/* What can be written; the other bits of the lower half read as 0, CR0.ET as 1. */
+#define CR0_WRITABLE	(CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG)
 
 #define CR3_PCID_MASK	0xfffUL
 #define CR3_PCID_NOFLUSH (1UL << 63)
