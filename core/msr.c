@@ -91,15 +91,7 @@ static int get_apic_base(struct vcpu *v, u32 index, u64 *val, bool host)
 
 static int set_apic_base(struct vcpu *v, u32 index, u64 val, bool host)
 {
-	if (val & ~(GENMASK(vcpu_maxphyaddr(v) - 1, 12) | APIC_BASE_BSP | APIC_BASE_X2APIC |
-		    APIC_BASE_ENABLE))
-		return -EINVAL;
-	if (v->lapic)
-		return lapic_set_base_msr(v->lapic, val, host) ? -EINVAL : 0;
-	if (!lapic_base_allowed(v->priv->apic_base, val, host))
-		return -EINVAL;
-	v->priv->apic_base = val;
-	return 0;
+	return vcpu_set_apic_base(v, val, host);
 }
 
 static int get_x2apic(struct vcpu *v, u32 index, u64 *val, bool host)

@@ -283,6 +283,7 @@ void vcpu_reset(struct vcpu *vcpu, bool init);
  */
 void vcpu_apply_apic_events(struct vcpu *vcpu);
 u64 vcpu_apic_base(const struct vcpu *vcpu);
+int vcpu_set_apic_base(struct vcpu *vcpu, u64 base, bool host);
 bool vcpu_is_bsp(const struct vcpu *vcpu);
 /* HLT retired: >0 sleep in the run loop, 0 exit to the client */
 int vcpu_halt(struct vcpu *vcpu);

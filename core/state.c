@@ -111,14 +111,16 @@ bool vcpu_is_bsp(const struct vcpu *vcpu)
 	return vcpu_apic_base(vcpu) & APIC_BASE_BSP;
 }
 
-/*
- * IA32_APIC_BASE from the client: 0 or -EINVAL. With an APIC in here that checks it. SDM 3A 10.4.4
+/**
+ * IA32_APIC_BASE from the client or the guest: 0 or -EINVAL. With an APIC in here that checks it. SDM 3A 10.4.4
  */
-static int vcpu_set_apic_base(struct vcpu *vcpu, u64 base)
+int vcpu_set_apic_base(struct vcpu *vcpu, u64 base, bool host)
 {
+	if (base & ~(GENMASK(vcpu_maxphyaddr(vcpu) - 1, 12) | APIC_BASE_BSP | APIC_BASE_X2APIC | APIC_BASE_ENABLE))
+		return -EINVAL;
 	if (vcpu->lapic)
-		return lapic_set_base_msr(vcpu->lapic, base, true);
-	if (!lapic_base_allowed(vcpu->priv->apic_base, base, true))
+		return lapic_set_base_msr(vcpu->lapic, base, host);
+	if (!lapic_base_allowed(vcpu->priv->apic_base, base, host))
 		return -EINVAL;
 	vcpu->priv->apic_base = base;
 	return 0;
@@ -188,7 +190,7 @@ static int sregs_set(struct vcpu *vcpu, const struct kvm_sregs2 *s)
 	if (ret)
 		return ret;
 	/* the only step that can fail, so it comes first */
-	ret = vcpu_set_apic_base(vcpu, s->apic_base);
+	ret = vcpu_set_apic_base(vcpu, s->apic_base, true);
 	if (ret)
 		return ret;
 	cache_regs(vcpu, REGS_ALL);

@@ -305,6 +305,8 @@ static void apic_base_without_an_apic(void **state)
 	t_ok(T(c.fd, KVM_GET_SREGS, &s));
 	s.apic_base = 0xfee00500;
 	t_fails(EINVAL, T(c.fd, KVM_SET_SREGS, &s));
+	s.apic_base = 1ULL << 51 | 0xfee00900;		/* beyond the physical addresses that CPUID tells of */
+	t_fails(EINVAL, T(c.fd, KVM_SET_SREGS, &s));
 	assert_int_equal(t_set_msr(&c, 0x1b, 0xfee00100), 1);
 	assert_int_equal(t_set_msr(&c, 0x1b, 0xfee00900), 1);
 	T_END(&v, &c);

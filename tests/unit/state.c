@@ -147,6 +147,7 @@ static const struct {
 	{ "CS.L without long mode", 0x11, 0, 0, 0xfee00900, 1 },
 	{ "x2APIC without enable", 0x10, 0, 0, 0xfee00500, 0 },
 	{ "reserved bit of APIC_BASE", 0x10, 0, 0, 0xfee00901, 0 },
+	{ "APIC_BASE beyond physical addresses", 0x10, 0, 0, 0x80000fee00900, 0 },
 };
 
 static void test_sregs_refused(void **state)
