@@ -246,6 +246,7 @@ static void begin(uint64_t number)
 	fill_memory();
 	s.number = number;
 	s.cpus = 0;
+	s.msi_gsis = 0;
 	s.pv_enforced = false;
 	memset(s.got, 0, sizeof(s.got));
 	ret = call_n(sys_fd, KVM_CREATE_VM, 0);

@@ -52,6 +52,7 @@ struct seq {
 		bool have;
 		uint8_t bytes[4096];
 	} got[PAIRS];
+	uint32_t msi_gsis;	/* which GSIs are MSIs, by their low five bits */
 	bool pv_enforced;	/* KVM_CAP_ENFORCE_PV_FEATURE_CPUID was asked for */
 	bool over;		/* from here on results would depend on time */
 };
@@ -83,6 +84,7 @@ void op_msrs_set(struct rnd *r);
 void hide_events(void *p);
 uint64_t canonical(uint64_t v);
 uint32_t any_msr(struct rnd *r);
+uint64_t x2apic_value(uint32_t index, uint64_t v);
 uint64_t any_msr_value(struct rnd *r, uint32_t index);
 
 /* run.c */

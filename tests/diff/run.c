@@ -98,6 +98,21 @@ static void tame_regs(const struct guest *g, struct kvm_regs *regs)
 		regs->rdx = 0;
 	if (!strcmp(g->name, "wrmsr") && (msr == 0xc0000082 || msr == 0xc0000083 || (msr >= 0xc0000100 && msr <= 0xc0000102)))
 		regs->rdx = canonical(regs->rdx << 32) >> 32;
+	if (!strcmp(g->name, "wrmsr") && msr >> 8 == 8) {	/* 66 */
+		uint64_t v = x2apic_value(msr, regs->rdx << 32 | (uint32_t)regs->rax);
+
+		regs->rax = (uint32_t)v;
+		regs->rdx = v >> 32;
+	}
+	if (!strcmp(g->name, "out8") && (port == 0x20 || port == 0xa0) && (regs->rax & 0x18) == 8)	/* 50, 68 */
+		regs->rax &= ~0x64UL;
+	if (!strcmp(g->name, "monitor"))			/* 64 */
+		regs->rcx = 0;
+	if (!strcmp(g->name, "rdpmc"))				/* 70 */
+		regs->rcx = 0xffff;
+	if ((!strncmp(g->name, "in", 2) || !strncmp(g->name, "out", 3)) && strcmp(g->name, "in8") && strcmp(g->name, "out8") &&
+	    (port == 0x20 || port == 0xa0 || port == 0x4d0))	/* 20 */
+		regs->rdx = 0x80;
 	if (!strcmp(g->name, "rdmsr") && msr == 0x803)		/* 13 */
 		regs->rcx = 0x802;
 	if ((!strncmp(g->name, "in", 2) || !strcmp(g->name, "rep_in")) && s.irqchip == FULL && (port == 0x43 || port == 0x61))
@@ -130,6 +145,8 @@ static void set_regs(struct rnd *r, unsigned int cpu, unsigned int mode, const s
 		regs.rax = one_in(r, 2) ? 1UL << rnd_below(r, 32) : rnd_odd(r);
 		if (!strcmp(g->name, "wr_cr0") && !one_in(r, 4))
 			regs.rax = 0x60000010 ^ (1UL << rnd_below(r, 32));
+		if (!strncmp(g->name, "wr_cr", 5))
+			regs.rax = (uint32_t)regs.rax;		/* 69 */
 		if (!strcmp(g->name, "wr_dr7"))
 			regs.rax &= ~0xf0ffUL;	/* 33 */
 		if (!strcmp(g->name, "wr_dr6"))
@@ -184,13 +201,15 @@ static void out_state(unsigned int cpu)
 	out(" | cs %x ss %x | mem %08x", sregs.cs.selector, sregs.ss.selector, memory_hash());
 }
 
-/* 27: an interrupt that is being injected finds IF set and no shadow. */
+/* 27: an interrupt that is being injected finds IF set and no shadow. An exception is shown: see intended.list. */
 static void open_for_injected(unsigned int cpu)
 {
 	struct kvm_vcpu_events ev = { 0 };
 	struct kvm_regs regs;
 
 	call(s.cpu[cpu].fd, KVM_GET_VCPU_EVENTS, &ev);
+	if (ev.exception.injected || ev.exception.pending)
+		out(" exception");
 	if (!ev.interrupt.injected)
 		return;
 	call(s.cpu[cpu].fd, KVM_GET_REGS, &regs);
@@ -229,6 +248,47 @@ static void spare_oracle(unsigned int cpu, const struct guest *g)
 	call(s.cpu[cpu].fd, KVM_SET_REGS, &regs);
 }
 
+/*
+ * 24: the emulated processor does not look whether what segment registers hold can be used, and for what; and the addresses from
+ * which it executes and at which it delivers events do not wrap at 4 GiB outside of 64-bit mode. 32: no base of CS in 64-bit mode.
+ * 67: no CPL in real mode.
+ */
+static void usable_segments(unsigned int cpu)
+{
+	struct kvm_sregs sregs, was;
+	struct kvm_segment *seg;
+	struct kvm_regs regs;
+
+	call(s.cpu[cpu].fd, KVM_GET_SREGS, &sregs);
+	call(s.cpu[cpu].fd, KVM_GET_REGS, &regs);
+	was = sregs;
+	for (seg = &sregs.cs; seg <= &sregs.ss; seg++) {
+		if (seg > &sregs.cs) {
+			seg->limit = 0xffffffff;
+			seg->g = 1;
+			seg->type = 3;
+		}
+		seg->present = seg->s = 1;
+		seg->unusable = 0;
+	}
+	if (!(sregs.cr0 & 1))		/* 67 */
+		sregs.ss.dpl = 0;
+	if (sregs.efer & 0x400) {
+		sregs.cs.base = 0;
+	} else {
+		sregs.idt.base = (uint32_t)sregs.idt.base;
+		sregs.gdt.base = (uint32_t)sregs.gdt.base;
+		for (seg = &sregs.cs; seg <= &sregs.ldt; seg++)
+			seg->base = (uint32_t)seg->base;
+		if ((sregs.cs.base + 0x10000) >> 32)
+			sregs.cs.base = 0;
+		if ((sregs.ss.base + (uint32_t)regs.rsp) >> 32)
+			sregs.ss.base = 0;
+	}
+	if (memcmp(&was, &sregs, sizeof(was)))
+		call(s.cpu[cpu].fd, KVM_SET_SREGS, &sregs);
+}
+
 static bool runnable(unsigned int cpu)
 {
 	struct kvm_mp_state mp = { 0 };
@@ -264,6 +324,7 @@ void op_run(struct rnd *r)
 		struct kvm_sregs sregs;
 		struct kvm_regs regs;
 
+		usable_segments(cpu);
 		call(s.cpu[cpu].fd, KVM_GET_SREGS, &sregs);
 		call(s.cpu[cpu].fd, KVM_GET_REGS, &regs);
 		regs.rip = CODE_AT;
@@ -275,6 +336,8 @@ void op_run(struct rnd *r)
 			regs.rsp = STACK_AT;
 		regs.rax = (uint32_t)regs.rax & ~0xf0ffUL;	/* 30, 33 */
 		tame_regs(g, &regs);
+		if (regs.rflags & 0x100)
+			out(" tf");
 		call(s.cpu[cpu].fd, KVM_SET_REGS, &regs);
 	}
 	open_for_injected(cpu);

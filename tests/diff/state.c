@@ -255,7 +255,7 @@ static void tame_sregs(struct kvm_sregs *k)
 	struct kvm_segment *seg;
 
 	k->efer &= 0xd01;
-	k->cr0 |= 0x10;
+	k->cr0 = (k->cr0 & ~0x1ffaffc0UL) | 0x10;
 	k->cs.type |= 8;
 	if ((k->cr0 & 0x80000001) != 0x80000001 || !(k->efer & 0x100))	/* 62 */
 		k->cr3 = (uint32_t)k->cr3;
@@ -346,8 +346,10 @@ static void tame_pit2(struct kvm_pit_state2 *k)
 	for (i = 0; i < 3; i++) {
 		k->channels[i].bcd = 0;
 		k->channels[i].gate = i < 2 ? 1 : k->channels[i].gate & 1;
-		if (k->channels[i].mode > 5)
+		if (k->channels[i].mode > 5) {
 			k->channels[i].mode = 0xff;
+			k->channels[i].status = 0;
+		}
 	}
 	k->channels[0].mode = 5;
 }
@@ -375,7 +377,10 @@ static void tame_xsave(uint8_t *b)
 		memcpy(b + 24, &reset, 4);
 }
 
-/* 29, 50: what the 8259s have, without the special mask; 49: of the I/O APIC too, with vectors that APICs take. */
+/*
+ * 29, 50, 68: what the 8259s have, without the special mask and the poll command; 49: of the I/O APIC too, with vectors that
+ * APICs take.
+ */
 static void tame_chip(struct kvm_irqchip *c)
 {
 	struct kvm_pic_state *p = &c->chip.pic;
@@ -389,6 +394,7 @@ static void tame_chip(struct kvm_irqchip *c)
 	if (c->chip_id > 1)
 		return;
 	p->special_mask = 0;
+	p->poll = 0;
 	p->irq_base &= 0xf8;
 	p->elcr_mask = c->chip_id ? 0xde : 0xf8;
 	p->elcr &= p->elcr_mask;
@@ -442,6 +448,8 @@ static void hide_pit2(void *p)
 	for (i = 0; i < 3; i++) {
 		k->channels[i].count_load_time = 0;
 		k->channels[i].latched_count = 0;
+		if (k->channels[i].mode == 0xff)		/* 22 */
+			k->channels[i].status = 0;
 	}
 }
 
@@ -617,8 +625,10 @@ static void quiet(enum pair which, uint8_t *b, unsigned int cpu)
 		tame_sregs((void *)b);
 	if (which == PIT2)
 		tame_pit2((void *)b);
-	if (which == DEBUGREGS)
-		((struct kvm_debugregs *)b)->dr7 &= ~0x20ffUL;		/* 33 */
+	if (which == DEBUGREGS) {		/* 33 */
+		((struct kvm_debugregs *)b)->dr6 &= ~0x1000UL;
+		((struct kvm_debugregs *)b)->dr7 &= ~0x20ffUL;
+	}
 	if (which == FPU) {
 		whole_vectors(cpu);
 		((struct kvm_fpu *)b)->mxcsr = 0;
@@ -649,6 +659,8 @@ void op_set(struct rnd *r)
 	out(" %s cpu %u", p->name, cpu);
 	if (s.got[which].have && one_in(r, 2)) {
 		memcpy(b, s.got[which].bytes, p->size);
+		if (p->hide)		/* what may differ is no part of an argument */
+			p->hide(b);
 		rnd_mutate(r, b, which == XSAVE ? 640 : p->size);
 	} else {
 		p->make(r, b, cpu);
@@ -702,6 +714,30 @@ uint32_t any_msr(struct rnd *r)
 	return one_in(r, 12) ? 0x90000000 + rnd_below(r, 16) : msrs[rnd_below(r, sizeof(msrs) / sizeof(msrs[0]))];
 }
 
+/* 66: of the local APIC's registers in x2APIC mode, bits that they have. What has more than 32 bits is refused by both. */
+uint64_t x2apic_value(uint32_t index, uint64_t v)
+{
+	switch (index) {
+	case 0x808:
+		return v >> 32 ? v : v & 0xff;
+	case 0x80b:
+		return 0;
+	case 0x80f:
+		return v >> 32 ? v : v & 0x1ff;
+	case 0x830:
+		return v & 0xffffffff000cdfff;
+	case 0x835:
+	case 0x836:
+		return v >> 32 ? v : v & 0x1a7ff;
+	case 0x837:
+		return v >> 32 ? v : v & 0x100ff;
+	case 0x83e:
+		return v >> 32 ? v : v & 0xb;
+	default:
+		return v;
+	}
+}
+
 uint64_t any_msr_value(struct rnd *r, uint32_t index)
 {
 	switch (index) {
@@ -728,7 +764,7 @@ uint64_t any_msr_value(struct rnd *r, uint32_t index)
 	case 0xc0000080:
 		return one_in(r, 2) ? rnd64(r) & 0xd01 : rnd_odd(r);
 	default:
-		return rnd_odd(r);
+		return x2apic_value(index, rnd_odd(r));
 	}
 }
 

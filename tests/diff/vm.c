@@ -71,6 +71,8 @@ static void op_slot(struct rnd *r)
 	}
 	if (m.guest_phys_addr >> 40 && !(m.guest_phys_addr >> 52))	/* 55 */
 		m.guest_phys_addr &= 0xffffffffff;
+	if (m.memory_size >> 38 && !(m.memory_size >> 42))		/* 63 */
+		m.memory_size &= 0x3fffffffff;
 	if (m.userspace_addr >> 47 == 0 && m.userspace_addr >= MEM)	/* 63 */
 		m.userspace_addr &= 0xffff;
 	if (m.slot == 0 && !m.memory_size)
@@ -188,14 +190,18 @@ static void op_enable_cap(struct rnd *r)
 
 /* ---- interrupts ------------------------------------------------------------------------------ */
 
+/* 65: not the one that leads to the cascade. */
 static uint32_t any_gsi(struct rnd *r)
 {
-	return one_in(r, 8) ? (uint32_t)rnd_odd(r) : rnd_below(r, 24);
+	uint32_t gsi = one_in(r, 8) ? (uint32_t)rnd_odd(r) : rnd_below(r, 24);
+
+	return gsi == 2 ? 3 : gsi;
 }
 
 static void op_irq_line(struct rnd *r)
 {
 	struct kvm_irq_level l = { .irq = any_gsi(r), .level = rnd_below(r, 2) };
+	uint32_t gsi = l.irq;
 
 	out(" gsi %x level %u", l.irq, l.level);
 	if (one_in(r, 2)) {
@@ -206,16 +212,16 @@ static void op_irq_line(struct rnd *r)
 		out(" with status");
 		out_ret(ret);
 		if (!ret)
-			out(" %d", (int)l.status);
+			out(" %d", (int)l.status < 0 && (s.msi_gsis >> (gsi & 31) & 1) ? 0 : (int)l.status);	/* 45 */
 	}
 }
 
-/* 34: no SMI, no ExtINT. */
-static uint32_t any_msi_data(struct rnd *r)
+/* 34: no SMI, no ExtINT. 71: redirection of interrupts only. */
+static uint32_t any_msi_data(struct rnd *r, uint32_t address)
 {
 	uint32_t data = one_in(r, 4) ? rnd_below(r, 0x10000) : 0x20 + rnd_below(r, 0xd0), mode = data >> 8 & 7;
 
-	return mode == 2 || mode == 3 || mode == 7 ? data & ~0x700u : data;
+	return mode == 2 || mode == 3 || mode == 7 || (mode > 1 && (address & 8)) ? data & ~0x700u : data;
 }
 
 static void op_routing(struct rnd *r)
@@ -224,7 +230,9 @@ static void op_routing(struct rnd *r)
 		struct kvm_irq_routing h;
 		struct kvm_irq_routing_entry e[6];
 	} a = { .h.nr = rnd_below(r, 7), .h.flags = one_in(r, 12) };
+	uint32_t msis = 0;
 	unsigned int i;
+	long ret;
 
 	for (i = 0; i < a.h.nr; i++) {
 		a.e[i].gsi = one_in(r, 10) ? (uint32_t)rnd_odd(r) : rnd_below(r, 24);
@@ -233,13 +241,19 @@ static void op_routing(struct rnd *r)
 		if (a.e[i].type == KVM_IRQ_ROUTING_IRQCHIP) {
 			a.e[i].u.irqchip.irqchip = one_in(r, 20) ? (uint32_t)rnd_odd(r) : rnd_below(r, 3);
 			a.e[i].u.irqchip.pin = one_in(r, 20) ? (uint32_t)rnd_odd(r) : rnd_below(r, 8);
+			if (!a.e[i].u.irqchip.irqchip && a.e[i].u.irqchip.pin == 2)	/* 65 */
+				a.e[i].u.irqchip.pin = 3;
 		} else {
 			a.e[i].u.msi.address_lo = 0xfee00000 | (one_in(r, 2) ? 0 : rnd_below(r, 0x100000));
-			a.e[i].u.msi.data = any_msi_data(r);
+			a.e[i].u.msi.data = any_msi_data(r, a.e[i].u.msi.address_lo);
+			msis |= 1u << (a.e[i].gsi & 31);
 		}
 	}
 	out_words(&a, sizeof(a.h) + a.h.nr * sizeof(a.e[0]));
-	out_ret(call(s.vm, KVM_SET_GSI_ROUTING, &a));
+	ret = call(s.vm, KVM_SET_GSI_ROUTING, &a);
+	out_ret(ret);
+	if (!ret)
+		s.msi_gsis = msis;
 }
 
 /* Fixed and lowest-priority delivery; INIT, SIPI and NMI as well. */
@@ -248,7 +262,7 @@ static void op_msi(struct rnd *r)
 	struct kvm_msi m = { .address_lo = 0xfee00000 | (one_in(r, 2) ? rnd_below(r, 4) << 12 : rnd_below(r, 0x100000)) };
 	long ret;
 
-	m.data = any_msi_data(r);
+	m.data = any_msi_data(r, m.address_lo);
 	m.flags = one_in(r, 20) ? (uint32_t)rnd_odd(r) : 0;
 	m.address_hi = one_in(r, 8) ? (uint32_t)rnd_odd(r) : 0;
 	out_words(&m, sizeof(m));
