@@ -216,8 +216,8 @@ long vcpu_nmi(struct vcpu *vcpu)
 			 KVM_GUESTDBG_BLOCKIRQ)
 
 /**
- * KVM_SET_GUEST_DEBUG. -EINVAL: unknown control bits; -EBUSY: asks to inject while an exception is
- * pending.
+ * KVM_SET_GUEST_DEBUG. -EINVAL: unknown control bits; -EBUSY: asks to inject while an exception or
+ * a triple fault is pending.
  */
 long vcpu_set_guest_debug(struct vcpu *vcpu, struct kvm_guest_debug *dbg)
 {
@@ -228,7 +228,7 @@ long vcpu_set_guest_debug(struct vcpu *vcpu, struct kvm_guest_debug *dbg)
 	if (dbg->control & (KVM_GUESTDBG_INJECT_DB | KVM_GUESTDBG_INJECT_BP)) {
 		struct x86_fault f = { .vector = dbg->control & KVM_GUESTDBG_INJECT_DB ? EXC_DB : EXC_BP };
 
-		if (p->exception.pending || p->exception.injected)
+		if (p->exception.pending || p->exception.injected || p->triple_fault)
 			return -EBUSY;
 		vcpu_queue_exception(vcpu, &f);
 	}

@@ -119,6 +119,19 @@ static void block_irq(void **state)
 	T_END(&v, &c);
 }
 
+/* A machine check with CR4.MCE clear is a triple fault, which is pending until KVM_RUN. */
+static void inject_at_a_triple_fault(void **state)
+{
+	struct kvm_x86_mce m = { .status = 7UL << 61, .mcg_status = 4 };
+	uint64_t cap = 0x101;
+
+	t_ok(T(cpu.fd, KVM_X86_SETUP_MCE, &cap));
+	t_ok(T(cpu.fd, KVM_X86_SET_MCE, &m));
+	t_fails(EBUSY, set(KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_INJECT_DB, 0, 0));
+	t_ok(set(KVM_GUESTDBG_ENABLE, 0, 0));
+	t_run_to(&cpu, KVM_EXIT_SHUTDOWN);
+}
+
 static void refusals(void **state)
 {
 	t_fails(EINVAL, set(KVM_GUESTDBG_ENABLE | 1 << 12, 0, 0));
@@ -127,4 +140,4 @@ static void refusals(void **state)
 
 #define CASE(f) cmocka_unit_test_setup_teardown(f, begin, end)
 T_MAIN(CASE(single_step), CASE(hardware_breakpoint), CASE(breakpoint_is_met_again), CASE(software_breakpoint), CASE(inject), CASE(block_irq),
-       CASE(refusals))
+       CASE(inject_at_a_triple_fault), CASE(refusals))
