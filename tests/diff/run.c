@@ -94,7 +94,7 @@ static void tame_regs(const struct guest *g, struct kvm_regs *regs)
 	uint32_t msr = (uint32_t)regs->rcx;
 	uint16_t port = (uint16_t)regs->rdx;
 
-	if (!strcmp(g->name, "wrmsr") && msr == 0xc0000103)	/* 17 */
+	if (!strcmp(g->name, "wrmsr") && (msr == 0x174 || msr == 0xc0000084 || msr == 0xc0000103))	/* 17 */
 		regs->rdx = 0;
 	if (!strcmp(g->name, "wrmsr") && (msr == 0xc0000082 || msr == 0xc0000083 || (msr >= 0xc0000100 && msr <= 0xc0000102)))
 		regs->rdx = canonical(regs->rdx << 32) >> 32;
@@ -201,7 +201,7 @@ static void out_state(unsigned int cpu)
 	out(" | cs %x ss %x | mem %08x", sregs.cs.selector, sregs.ss.selector, memory_hash());
 }
 
-/* 27: an interrupt that is being injected finds IF set and no shadow. An exception is shown: see intended.list. */
+/* 27: an interrupt that is being injected finds IF set. 72: no shadow. An exception is shown: see intended.list. */
 static void open_for_injected(unsigned int cpu)
 {
 	struct kvm_vcpu_events ev = { 0 };
@@ -210,14 +210,15 @@ static void open_for_injected(unsigned int cpu)
 	call(s.cpu[cpu].fd, KVM_GET_VCPU_EVENTS, &ev);
 	if (ev.exception.injected || ev.exception.pending)
 		out(" exception");
-	if (!ev.interrupt.injected)
+	if (!ev.interrupt.injected && !ev.interrupt.shadow)
 		return;
 	call(s.cpu[cpu].fd, KVM_GET_REGS, &regs);
-	regs.rflags |= 0x200;
+	if (ev.interrupt.injected)
+		regs.rflags |= 0x200;
 	ev.interrupt.shadow = 0;
 	if (ev.nmi.injected || ev.exception.injected || ev.exception.pending)
 		ev.interrupt.injected = 0;		/* 38 */
-	ev.flags = KVM_VCPUEVENT_VALID_SHADOW;
+	ev.flags &= KVM_VCPUEVENT_VALID_SHADOW | KVM_VCPUEVENT_VALID_PAYLOAD;
 	call(s.cpu[cpu].fd, KVM_SET_REGS, &regs);
 	call(s.cpu[cpu].fd, KVM_SET_VCPU_EVENTS, &ev);
 }
