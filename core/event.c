@@ -42,6 +42,7 @@ long vcpu_get_events(struct vcpu *vcpu, struct kvm_vcpu_events *ev)
 	const struct vcpu_priv *p = vcpu->priv;
 	const struct x86_state *st = vcpu->st;
 
+	vcpu_limit_nmis(vcpu);
 	host_memset(ev, 0, sizeof(*ev));
 	get_exception(vcpu, ev);
 	ev->interrupt.injected = p->interrupt.injected && !p->interrupt.soft;
@@ -142,6 +143,7 @@ long vcpu_set_events(struct vcpu *vcpu, struct kvm_vcpu_events *ev)
 	ret = events_check(vcpu, ev);
 	if (ret)
 		return ret;
+	vcpu_limit_nmis(vcpu);		/* by what is in service until now */
 	set_exception(vcpu, ev);
 	p->interrupt.injected = ev->interrupt.injected;
 	p->interrupt.nr = ev->interrupt.nr;
@@ -207,6 +209,16 @@ long vcpu_nmi(struct vcpu *vcpu)
 		n = seen;
 	vcpu_request(vcpu, REQ_NMI);
 	return 0;
+}
+
+/**
+ * While one is in service, one more is latched and not two: for those who queued them could not know. By the vCPU's own
+ * thread.
+ */
+void vcpu_limit_nmis(struct vcpu *vcpu)
+{
+	if (vcpu->st->nmi_masked || vcpu->priv->nmi.injected)
+		host_cmpxchg(&vcpu->priv->nmi.pending, NMI_QUEUE_MAX, NMI_QUEUE_MAX - 1);
 }
 
 /* ---- guest debugging ------------------------------------------------------------------------- */

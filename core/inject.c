@@ -200,6 +200,8 @@ int vcpu_inject_pending(struct vcpu *v)
 		done = true;
 	}
 	nmi = host_load_acquire(&p->nmi.pending);
+	if (unlikely(nmi))
+		vcpu_limit_nmis(v);
 	irq = (v->lapic && lapic_pending(v->lapic) >= 0) || extint_pending(v);
 	open = !st->shadow_sti && !st->shadow_movss;
 	if (unlikely(nmi) && !done && !ret && !st->nmi_masked && open) {

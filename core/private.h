@@ -295,6 +295,7 @@ void vcpu_fill_run(struct vcpu *vcpu);
 void vcpu_queue_exception(struct vcpu *vcpu, const struct x86_fault *f);
 /* before each entry; 0, or EMUL_SHUTDOWN / -errno */
 int vcpu_inject_pending(struct vcpu *vcpu);
+void vcpu_limit_nmis(struct vcpu *vcpu);	/* event.c */
 bool vcpu_interrupt_allowed(struct vcpu *vcpu);
 bool vcpu_has_wakeup_event(struct vcpu *vcpu);		/* something HLT must wake for */
 

@@ -289,6 +289,24 @@ static void nmi_in_a_shadow(void **state)
 	}
 }
 
+/* While an NMI is in service one more is latched, and not two: what is queued then is told by what was in service then. */
+static void nmis_while_one_is_in_service(void **state)
+{
+	struct kvm_vcpu_events ev = get();
+
+	ev.nmi.masked = 1;
+	t_ok(set(ev));
+	t_ok(T(cpu.fd, KVM_NMI, 0));
+	t_ok(T(cpu.fd, KVM_NMI, 0));
+	ev = get();
+	assert_int_equal(ev.nmi.pending, 1);
+	ev.nmi.masked = 0;
+	ev.flags = 0;
+	t_ok(set(ev));
+	reports(2);
+	assert_int_equal(get().nmi.pending, 0);
+}
+
 /* ---- machine checks ---- */
 
 #define MC0_STATUS	0x401
@@ -449,5 +467,5 @@ static void init_that_waits(void **state)
 #define CASE(f) cmocka_unit_test_setup_teardown(f, begin, end)
 T_MAIN(CASE(quiet_at_first), CASE(exception_set_by_client), CASE(refusals), CASE(payload), CASE(triple_fault_event),
        CASE(set_regs_drops_exception), CASE(shadow), CASE(interrupt_vector), CASE(interrupt_with_a_pic_in_there),
-       CASE(interrupt_window), CASE(nmi), CASE(nmi_in_a_shadow), CASE(setup_mce), CASE(set_mce), CASE(uncorrected_mce_is_delivered),
-       CASE(corrected_mce_interrupts), CASE(init_that_waits))
+       CASE(interrupt_window), CASE(nmi), CASE(nmi_in_a_shadow), CASE(nmis_while_one_is_in_service), CASE(setup_mce),
+       CASE(set_mce), CASE(uncorrected_mce_is_delivered), CASE(corrected_mce_interrupts), CASE(init_that_waits))
