@@ -152,6 +152,8 @@ void soft_block_kill(struct soft_vcpu *sv, struct block *b)
 	for (u32 i = 0; i < b->nr_links; i++)
 		if (b->link[i].to)
 			link_remove(&b->link[i]);
+	if (unlikely(b->thunk))
+		soft_thunk_killed(sv);
 	/* jump cache entries may still lead to code_jc, with the target in T1: let it leave at once */
 	jc[0] = 0xe9;
 	rel = sv->cb.stub_jump_miss - (b->code_jc + 5);

@@ -156,8 +156,19 @@ static void forget_jumps(struct space *s, u64 va, u32 len)
 			s->jc[j] = jc_empty(j);
 }
 
+void soft_thunk_forget(struct space *s)
+{
+	u64 line = -s->thunk_neg & -(u64)(JC_LINE << JC_SHIFT);
+
+	if (s->thunk_neg == NO_THUNK)
+		return;
+	s->thunk_neg = NO_THUNK;
+	forget_jumps(s, line, JC_LINE << JC_SHIFT);
+}
+
 void soft_flush_fetch(struct space *s)
 {
+	s->thunk_neg = NO_THUNK;
 	if (s->nr_jc > SPACE_MAX_JC) {
 		host_memset(s->jc, 0, sizeof(s->jc));
 	} else {
@@ -317,6 +328,8 @@ static bool flush_page(struct space *s, u64 page)
 	code = maybe(s->fetched, page);
 	if (code)
 		forget_jumps(s, page, HV_PAGE_SIZE);
+	if (page == (-s->thunk_neg & HV_PAGE_MASK) || page == (s->thunk_safe & HV_PAGE_MASK))
+		soft_thunk_forget(s);
 	/* an instruction may begin at the end of the page before and reach into this one */
 	if (maybe(s->fetched, page - HV_PAGE_SIZE))
 		forget_jumps(s, page - (1 << JC_SHIFT) * 4, (1 << JC_SHIFT) * 4);

@@ -279,6 +279,11 @@ static u32 run(struct soft_vcpu *sv)
 		if (link && !link->from->dead)
 			soft_link(sv, link, b);
 		link = NULL;
+		if (unlikely(b->thunk == THUNK_CALL)) {
+			soft_thunk_found(sv, b, va);
+			if (b->dead)
+				continue;
+		}
 		code = b->code_jc;
 		missed = false;
 enter:

@@ -92,6 +92,9 @@ struct space {
 	u64 stk_neg;		/* minus the page */
 	u64 stk_host;
 	u64 stk_addend;
+	/* thunk.c: minus the address of the return thunk that stands there, or NO_THUNK; and where the thunk calls to */
+	u64 thunk_neg;
+	u64 thunk_safe;
 	struct tlb tlb;
 	struct jc_entry jc[JC_SIZE] __aligned(64);
 	struct itlb_entry itlb[ITLB_SIZE];
@@ -120,6 +123,7 @@ struct space {
 };
 
 #define SPACE_NO_PAGE	1UL
+#define NO_THUNK	0x8000000000000000UL	/* no canonical address is minus this */
 
 #define NR_SPACES	16
 
@@ -177,6 +181,7 @@ struct block {
 	bool vec;			/* has x87, MMX, SSE or AVX instructions */
 	u8 settle;			/* so many instructions until the arithmetic flags are right; 0: they are */
 	bool dead;
+	u8 thunk;			/* enum soft_thunk */
 	gfn_t gfn2;			/* page of the second part of its only instruction, if that crosses; else ~0 */
 	struct block *joined_next;	/* others that end in gfn2 */
 	struct link *link;
@@ -390,6 +395,8 @@ void soft_space_select(struct soft_vcpu *sv);
 void soft_flush_space(struct space *s);
 /* Forget which code stands where, so that each page is checked again before anything of it runs. */
 void soft_flush_fetch(struct space *s);
+/* No return thunk in this space; the jump cache will have to look for it again. */
+void soft_thunk_forget(struct space *s);
 /* Outside 64-bit mode: jumps may go to other places than before, as CS has changed. */
 void soft_cs_changed(struct soft_vcpu *sv);
 /* As after MOV CR3: all but global pages. */
@@ -438,6 +445,18 @@ void soft_block_join(struct block *b, struct cpage *p);
 void soft_cpage_refresh(struct soft_vcpu *sv, struct cpage *p, const u8 *host);
 /* Compare a page's bytes with what its blocks were made from, and drop those that differ. */
 void soft_cpage_compare(struct soft_vcpu *sv, struct cpage *p, const u8 *bytes);
+
+/* ---- thunk.c ---- */
+enum soft_thunk { THUNK_NONE, THUNK_CALL, THUNK_SAFE };
+#define THUNK_CALL_LEN	5	/* e8 and a displacement, no prefixes */
+/* What part of a return thunk the n instructions at offset off of a page are, a whole block with this key. */
+enum soft_thunk soft_thunk_kind(const struct insn *in, u32 n, const u8 *page, u32 off, u16 key);
+/* Is a return thunk at this linear address in any space? */
+bool soft_thunk_known(const struct soft_vcpu *sv, u64 va);
+/* Block b, a THUNK_CALL, is about to be entered at va: is it a return thunk? Finding that out may drop b. */
+void soft_thunk_found(struct soft_vcpu *sv, const struct block *b, u64 va);
+/* A block that was a part of one is gone. */
+void soft_thunk_killed(struct soft_vcpu *sv);
 
 /* ---- recheck.c ---- */
 void soft_recheck_init(struct soft_vm *svm, struct vm *vm);

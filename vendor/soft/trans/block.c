@@ -291,6 +291,7 @@ struct block *soft_translate(struct soft_vcpu *sv, struct cpage *p, u64 va, u16 
 	}
 	t->sv = sv;
 	t->key = key;
+	t->page_va = va & HV_PAGE_MASK;
 	t->mode = key & CODE_64 ? INSN_MODE_64 : key & CODE_32 ? INSN_MODE_32 : INSN_MODE_16;
 	t->insns = sv->insns;
 	t->nr_cold = t->nr_map = t->nr_links = t->nr_peeks = 0;
@@ -336,6 +337,7 @@ struct block *soft_translate(struct soft_vcpu *sv, struct cpage *p, u64 va, u16 
 			end += t->insns[i].len;
 		trans_find_liveness(t, p->host, end);
 	}
+	b->thunk = p2 ? THUNK_NONE : soft_thunk_kind(t->insns, t->n, p->host, off, key);
 	b->settle = trans_settle_count(t);
 	trans_find_groups(t);
 	trans_plan_flags(t);

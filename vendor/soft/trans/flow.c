@@ -221,6 +221,47 @@ static void trans_ret(struct trans *t, const struct insn *in)
 	trans_jump_t1(t);
 }
 
+/*
+ * A jump to a return thunk (../thunk.c). If the space does not say so any more, or the stack is not in its page of the
+ * soft TLB, it is a jump like others, and nothing has changed. No flag changes.
+ */
+static bool trans_thunk(struct trans *t, s64 off)
+{
+	struct cold c = { .kind = COLD_JUMP_OFF, .insn = t->i, .off = off, .arg = 8, .from = t->off };
+	struct emitter *e = &t->e;
+	struct hmem mask = SV(pext_page[3]);
+	const u8 *miss;
+	u8 *there, *mapped;
+
+	if (!soft_thunk_known(t->sv, t->page_va + off))
+		return false;
+	trans_page_off(t, T1, off);
+	em_mov_rm(e, 8, T0, HMEM_GS(H_NONE, H_NONE, 0, SPACE_OFF(thunk_neg)));
+	em_lea(e, 8, T0, HMEM_X(T0, T1, 0, 0));
+	there = em_jrcxz(e);
+	miss = em_rx(e);
+	c.site = em_jmp32(e);
+	trans_cold(t, &c);
+	em_here8(e, there);
+	/* what the thunk pushes, and above it the return address: both aligned, and in the page that may be written */
+	em_mov_rm(e, 8, T2, HMEM_GS(H_NONE, H_NONE, 0, SPACE_OFF(stk_neg)));
+	em_lea(e, 8, T0, HMEM_X(T2, H_R11, 0, -8));
+	em_lea(e, 8, T2, HMEM_X(T2, H_R11, 0, 0));
+	em_pext(e, T0, T0, mask);
+	em_pext(e, T2, T2, mask);
+	em_lea(e, 8, T0, HMEM_X(T0, T2, 0, 0));
+	mapped = em_jrcxz(e);
+	em_patch32(e, em_jmp32(e), miss);
+	em_here8(e, mapped);
+	em_mov_rm(e, 8, T2, HMEM_GS(H_NONE, H_NONE, 0, SPACE_OFF(stk_addend)));
+	em_lea(e, 8, T0, HMEM(T1, THUNK_CALL_LEN));
+	em_mov_mr(e, 8, HMEM_X(T2, H_R11, 0, -8), T0);
+	em_mov_rm(e, 8, T1, HMEM_X(T2, H_R11, 0, 0));
+	trans_sp_add(t, 8);
+	trans_jump_t1(t);
+	return true;
+}
+
 bool trans_side_exit(struct trans *t, const struct insn *in)
 {
 	if (in->opsize == 2 && t->mode != INSN_MODE_16)
@@ -239,7 +280,8 @@ bool trans_flow(struct trans *t, const struct insn *in)
 		return false;
 	switch (in->op) {
 	case OP_JMP:
-		trans_goto_off(t, target, in->opsize);
+		if (!(t->key & CODE_CPL0) || !trans_64(t) || trans_links(t, target) || !trans_thunk(t, target))
+			trans_goto_off(t, target, in->opsize);
 		return true;
 	case OP_JCC:
 		branch_to_off(t, em_jcc32(e, INSN_CC(in)), target, in->opsize);

@@ -54,6 +54,7 @@ struct group {
 struct trans {
 	struct soft_vcpu *sv;
 	u16 key;			/* CODE_* */
+	u64 page_va;			/* where the guest has the page now; it may be elsewhere when the block runs */
 	u8 mode;			/* enum insn_mode */
 	struct emitter e;
 	struct block *b;
