@@ -560,6 +560,10 @@ static void tame_pointers(struct worker *w, unsigned long nr)
 	case KVM_CLEAR_DIRTY_LOG:
 		tame((uint64_t *)&((struct kvm_clear_dirty_log *)w->arg)->dirty_bitmap);
 		break;
+	case KVM_GET_DEVICE_ATTR:
+	case KVM_SET_DEVICE_ATTR:
+		tame((uint64_t *)&((struct kvm_device_attr *)w->arg)->addr);
+		break;
 	case KVM_X86_SET_MSR_FILTER:
 		for (i = 0; i < KVM_MSR_FILTER_MAX_RANGES; i++)
 			tame((uint64_t *)&f->ranges[i].bitmap);
@@ -593,7 +597,7 @@ static unsigned long place(struct worker *w, unsigned long nr)
 	case 4:		/* in guest memory, which may be gone */
 		return GUEST_BASE + rnd_below(r, GUEST_MEM);
 	case 5:		/* where another thread works; its pointers may be half changed */
-		if (nr == KVM_SET_USER_MEMORY_REGION || nr == KVM_GET_DIRTY_LOG)
+		if (nr == KVM_SET_USER_MEMORY_REGION || nr == KVM_GET_DIRTY_LOG || nr == KVM_GET_DEVICE_ATTR)
 			return (unsigned long)w->arg;
 		return ARG_BASE + rnd_below(r, threads) * ARG_ROOM;
 	case 6:
