@@ -281,22 +281,29 @@ static int cas_slow(struct emul *e, gva_t gva, void *old, const void *new, unsig
 
 int gaccess_cmpxchg(struct emul *e, gva_t gva, void *old, const void *new, unsigned int len, unsigned int access)
 {
+	bool slow = len == 16 && (gva & 15), ram;
+	struct gaccess a, second;
 	struct vcpu *v = e->ctx;
-	struct gaccess a;
 	int ret;
 
 	if (len > 16 || (len & (len - 1)))
 		return -EINVAL;
-	if (page_room(gva, len) < len)
-		return cas_slow(e, gva, old, new, len, access);
 	ret = gaccess_translate(v, gva, access | WALK_WRITE, &a);
 	if (ret)
 		return ret;
+	ram = writable_ram(&a);
+	if (page_room(gva, len) < len) {
+		ret = gaccess_translate(v, next_page(v, gva), access | WALK_WRITE, &second);
+		if (ret)
+			return ret;
+		ram &= writable_ram(&second);
+		slow = true;
+	}
 	/* A device: what the instruction has read from it stands, a second read might not be
 	 * harmless. */
-	if (!writable_ram(&a))
+	if (!ram)
 		return gaccess_write(e, gva, new, len, access);
-	if (len == 16 && (gva & 15))
+	if (slow)
 		return cas_slow(e, gva, old, new, len, access);
 	ret = host_mem_cmpxchg(a.hva, old, new, len);
 	if (ret)

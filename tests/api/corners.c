@@ -190,17 +190,23 @@ static void breakpoint_and_overflow_are_not_told(void **state)
 GUEST64(cmpxchg_device,
 	"mov $0xd0000000, %edi; mov $0x11111111, %eax; mov $0x22222222, %ebx; lock cmpxchg %ebx, (%rdi); mov %eax, %esi;"
 	"mov $0x33333333, %eax; lock cmpxchg %ebx, (%rdi);"
-	"xor %edx, %edx; mov %edx, %ecx; lock cmpxchg8b (%rdi); hlt");
-static void device_access(struct t_cpu *cpu, bool write, uint64_t value, uint32_t len)
+	"xor %edx, %edx; mov %edx, %ecx; lock cmpxchg8b (%rdi);"
+	"mov $0x11111111, %eax; lock cmpxchg %ebx, 0xffe(%rdi); hlt");
+static void device_access_at(struct t_cpu *cpu, uint64_t gpa, bool write, uint64_t value, uint32_t len)
 {
 	t_run_to(cpu, KVM_EXIT_MMIO);
-	assert_int_equal(cpu->run->mmio.phys_addr, 0xd0000000);
+	assert_int_equal(cpu->run->mmio.phys_addr, gpa);
 	assert_int_equal(cpu->run->mmio.len, len);
 	assert_int_equal(cpu->run->mmio.is_write, write);
 	if (write)
 		assert_memory_equal(cpu->run->mmio.data, &value, len);
 	else
 		memcpy(cpu->run->mmio.data, &value, len);
+}
+
+static void device_access(struct t_cpu *cpu, bool write, uint64_t value, uint32_t len)
+{
+	device_access_at(cpu, 0xd0000000, write, value, len);
 }
 
 static void locked_comparison_with_a_device(void **state)
@@ -221,6 +227,11 @@ static void locked_comparison_with_a_device(void **state)
 	assert_int_equal(t_regs(&cpu).rsi, 0x5a5a5a5a);
 	device_access(&cpu, false, 0x33333333, 8);
 	device_access(&cpu, true, 0x22222222, 8);
+	/* across two pages: each part is read once as well */
+	device_access_at(&cpu, 0xd0000ffe, false, 0x1111, 2);
+	device_access_at(&cpu, 0xd0001000, false, 0x1111, 2);
+	device_access_at(&cpu, 0xd0000ffe, true, 0x2222, 2);
+	device_access_at(&cpu, 0xd0001000, true, 0x2222, 2);
 	t_run_to(&cpu, KVM_EXIT_HLT);
 	assert_true(t_regs(&cpu).rflags & 0x40);
 	T_END(&vm, &cpu);
