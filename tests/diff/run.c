@@ -249,6 +249,13 @@ static void spare_oracle(unsigned int cpu, const struct guest *g)
 	call(s.cpu[cpu].fd, KVM_SET_REGS, &regs);
 }
 
+/* 32 bits of a base, or 0 where what is used of n bytes from there may go beyond 4 GiB. */
+static uint64_t below_wrap(uint64_t base, uint64_t n)
+{
+	base = (uint32_t)base;
+	return (base + n) >> 32 ? 0 : base;
+}
+
 /*
  * 24: the emulated processor does not look whether what segment registers hold can be used, and for what; and the addresses from
  * which it executes and at which it delivers events do not wrap at 4 GiB outside of 64-bit mode. 32: no base of CS in 64-bit mode.
@@ -263,6 +270,8 @@ static void usable_segments(unsigned int cpu)
 	call(s.cpu[cpu].fd, KVM_GET_SREGS, &sregs);
 	call(s.cpu[cpu].fd, KVM_GET_REGS, &regs);
 	was = sregs;
+	if (sregs.ss.unusable)		/* 6 */
+		sregs.ss.db = 1;
 	for (seg = &sregs.cs; seg <= &sregs.ss; seg++) {
 		if (seg > &sregs.cs) {
 			seg->limit = 0xffffffff;
@@ -277,14 +286,12 @@ static void usable_segments(unsigned int cpu)
 	if (sregs.efer & 0x400) {
 		sregs.cs.base = 0;
 	} else {
-		sregs.idt.base = (uint32_t)sregs.idt.base;
-		sregs.gdt.base = (uint32_t)sregs.gdt.base;
+		sregs.idt.base = below_wrap(sregs.idt.base, 0x10000);
+		sregs.gdt.base = below_wrap(sregs.gdt.base, 0x10000);
 		for (seg = &sregs.cs; seg <= &sregs.ldt; seg++)
 			seg->base = (uint32_t)seg->base;
-		if ((sregs.cs.base + 0x10000) >> 32)
-			sregs.cs.base = 0;
-		if ((sregs.ss.base + (uint32_t)regs.rsp) >> 32)
-			sregs.ss.base = 0;
+		sregs.cs.base = below_wrap(sregs.cs.base, 0x10000);
+		sregs.ss.base = below_wrap(sregs.ss.base, (uint32_t)regs.rsp);
 	}
 	if (memcmp(&was, &sregs, sizeof(was)))
 		call(s.cpu[cpu].fd, KVM_SET_SREGS, &sregs);
@@ -335,6 +342,8 @@ void op_run(struct rnd *r)
 			regs.rsp = (uint32_t)regs.rsp;
 		if ((uint16_t)regs.rsp < 0x200)
 			regs.rsp = STACK_AT;
+		if ((uint32_t)regs.rdi > 0xfffffff0)
+			regs.rdi = DATA_AT;
 		regs.rax = (uint32_t)regs.rax & ~0xf0ffUL;	/* 30, 33 */
 		tame_regs(g, &regs);
 		if (regs.rflags & 0x100)
