@@ -223,21 +223,26 @@ static void new_bytes(void)
 	}
 }
 
+static void remap(ul page, ul frame, bool by_cr3)
+{
+	map(page, frame);
+	if (by_cr3)
+		flush_tlb();
+	else
+		invlpg((void *)va(page, 0));
+}
+
 static void new_mappings(void)
 {
 	for (ul i = 0; i < 2; i++) {
 		for (ul by_cr3 = 0; by_cr3 < 2; by_cr3++) {
-			map(SAFE, OTHER_SAFE);
-			by_cr3 ? flush_tlb() : invlpg((void *)va(SAFE, 0));
+			remap(SAFE, OTHER_SAFE, by_cr3);
 			both("safe_mapped", 3001);
-			map(SAFE, SAFE);
-			by_cr3 ? flush_tlb() : invlpg((void *)va(SAFE, 0));
+			remap(SAFE, SAFE, by_cr3);
 			both("safe_mapped_back", 1);
-			map(THUNK, PLAIN);
-			by_cr3 ? flush_tlb() : invlpg((void *)va(THUNK, 0));
+			remap(THUNK, PLAIN, by_cr3);
 			both("thunk_mapped", 5001);
-			map(THUNK, THUNK);
-			by_cr3 ? flush_tlb() : invlpg((void *)va(THUNK, 0));
+			remap(THUNK, THUNK, by_cr3);
 			both("thunk_mapped_back", 1);
 		}
 	}

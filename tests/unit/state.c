@@ -119,7 +119,6 @@ static void test_sregs_round_trip(void **state)
 	assert_int_equal(v->priv->interrupt.nr, 67);
 }
 
-/* From real mode at reset. */
 /* SDM 3A 2.5: reserved bits of CR0's lower half read as 0, ET as 1. */
 static void test_cr0_reserved(void **state)
 {
@@ -132,6 +131,7 @@ static void test_cr0_reserved(void **state)
 	assert_int_equal(s.cr0, 0xe0050031);
 }
 
+/* From real mode at reset. */
 static const struct {
 	const char *name;
 	u64 cr0, cr4, efer, apic_base;
