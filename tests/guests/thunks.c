@@ -4,14 +4,9 @@
  * not trust its processor's return predictor. A processor in software knows the sequence, so all that can make it another
  * one is tried: new bytes, new mappings, other addresses of the same page, stacks at any place. 64-bit.
  */
-#include "kit.h"
+#include "aside.h"
 
-#define P	1ull
-#define RW	2ull
-#define PS	0x80ull
-
-#define TEST_VA	0xffffffff88000000ul	/* where kernels are; linear page n maps frame n, if nothing else is said */
-#define TEST_PA	0xc00000ul
+/* linear page n maps frame n, if nothing else is said */
 #define FUNCS	0		/* functions that end in a jump to the thunk */
 #define THUNK	1
 #define SAFE	2
@@ -23,48 +18,20 @@
 #define THUNK_OFF 0x340ul
 #define SAFE_OFF 0x7c0ul
 
-/* of the low 16 MiB, and of an address space: root, PDPT, directory, page table */
-static u64 low_dir[512] __attribute__((aligned(4096)));
-static u64 low_pdpt[512] __attribute__((aligned(4096)));
-static u64 space[2][4][512] __attribute__((aligned(4096)));
-
-static void map(ul page, ul frame)
-{
-	space[0][3][page] = (TEST_PA + frame * PAGE) | P | RW;
-}
-
-static ul va(ul page, ul off)
-{
-	return TEST_VA + page * PAGE + off;
-}
-
-static u8 *frame(ul n, ul off)
-{
-	return (u8 *)(TEST_PA + n * PAGE + off);
-}
-
 /* In the second address space SAFE is OTHER_SAFE. */
 static void tables(void)
 {
-	memset(space, 0, sizeof(space));
-	for (ul a = 0; a < GUEST_MEMORY; a += 0x200000)
-		low_dir[a >> 21] = a | P | RW | PS;
-	low_pdpt[0] = (ul)low_dir | P | RW;
-	for (ul n = 0; n <= PLAIN; n++)
-		map(n, n);
-	/* no neighbours in memory */
-	map(STACK, STACK + 2);
-	map(STACK + 1, STACK);
-	map(ALIAS, FUNCS);
-	map(ALIAS + THUNK, PLAIN);
-	memcpy(space[1][3], space[0][3], sizeof(space[0][3]));
-	space[1][3][SAFE] = space[0][3][OTHER_SAFE];
+	aside_init();
 	for (ul i = 0; i < 2; i++) {
-		space[i][0][0] = (ul)low_pdpt | P | RW;
-		for (ul level = 0; level < 3; level++)
-			space[i][level][TEST_VA >> (39 - 9 * level) & 511] = (ul)space[i][level + 1] | P | RW;
+		for (ul n = 0; n <= PLAIN; n++)
+			map_in(i, n, i && n == SAFE ? OTHER_SAFE : n);
+		/* no neighbours in memory */
+		map_in(i, STACK, STACK + 2);
+		map_in(i, STACK + 1, STACK);
+		map_in(i, ALIAS, FUNCS);
+		map_in(i, ALIAS + THUNK, PLAIN);
 	}
-	wr_cr3((ul)space[0][0]);
+	enter_space(0);
 }
 
 /* Adds n to EAX and returns; safe: drops what was pushed first. */
@@ -223,15 +190,6 @@ static void new_bytes(void)
 	}
 }
 
-static void remap(ul page, ul frame, bool by_cr3)
-{
-	map(page, frame);
-	if (by_cr3)
-		flush_tlb();
-	else
-		invlpg((void *)va(page, 0));
-}
-
 static void new_mappings(void)
 {
 	for (ul i = 0; i < 2; i++) {
@@ -260,9 +218,9 @@ static void other_address(void)
 static void other_space(void)
 {
 	for (ul i = 0; i < 4; i++) {
-		wr_cr3((ul)space[1][0]);
+		enter_space(1);
 		both("space", 3001);
-		wr_cr3((ul)space[0][0]);
+		enter_space(0);
 		both("space_back", 1);
 	}
 }

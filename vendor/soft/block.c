@@ -114,7 +114,7 @@ void soft_link(struct soft_vcpu *sv, struct link *l, struct block *to)
 		return;
 	/* backward jumps look at the kick flag; so does the way into vector code, for its registers */
 	direct = to->offset > l->from->offset && (!to->vec || l->from->vec);
-	patch_jump(sv, l->site, to->code_jc - sv->cb.rx + (direct ? to->entry : to->poll));
+	patch_jump(sv, l->site, to->code_jc - sv->cb.rx + (l->ret ? 0 : direct ? to->entry : to->poll));
 	l->to = to;
 	l->next_in = to->in;
 	to->in = l;
@@ -316,11 +316,15 @@ static void jc_set(struct space *s, u32 j, struct jc_entry entry)
 }
 
 /* Whoever has the address's place moves to another in the line, by turns. */
-static void jc_insert(struct space *s, u64 va, const struct block *b)
+void soft_jc_insert(struct soft_vcpu *sv, u64 va, const struct block *b)
 {
+	struct space *s = sv->space;
 	u32 j = JC_INDEX(va), line = j & ~(JC_LINE - 1);
 	struct jc_entry was = s->jc[j];
 
+	/* these ask C each time */
+	if (b->key & (CODE_EDGE | CODE_ALONE))
+		return;
 	for (u32 k = line; k < line + JC_LINE; k++)
 		if (s->jc[k].neg_va == -va)
 			s->jc[k] = jc_empty(k);		/* leads to a block that is gone */
@@ -375,9 +379,6 @@ struct block *soft_find_block(struct soft_vcpu *sv, u64 va, bool alone, int *why
 		*why = SOFT_EMULATE;
 		return (u64)(u32)(va - sv->cs_base) + b->bytes - 1 <= sv->rip_last ? b : NULL;
 	}
-	if (alone)
-		return b;
-	jc_insert(sv->space, va, b);
 	return b;
 }
 

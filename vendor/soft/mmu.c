@@ -166,9 +166,16 @@ void soft_thunk_forget(struct space *s)
 	forget_jumps(s, line, JC_LINE << JC_SHIFT);
 }
 
+void soft_forget_returns(struct space *s)
+{
+	for (u32 i = 0; i < ARRAY_SIZE(s->ret); i++)
+		s->ret[i] = (struct ret_entry){ .not_va = RET_EMPTY, .code = s->ret_none };
+}
+
 void soft_flush_fetch(struct space *s)
 {
 	s->thunk_neg = NO_THUNK;
+	soft_forget_returns(s);
 	if (s->nr_jc > SPACE_MAX_JC) {
 		host_memset(s->jc, 0, sizeof(s->jc));
 	} else {
@@ -326,8 +333,10 @@ static bool flush_page(struct space *s, u64 page)
 	if (it->page == (page | 1))
 		it->page = 0;
 	code = maybe(s->fetched, page);
-	if (code)
+	if (code) {
 		forget_jumps(s, page, HV_PAGE_SIZE);
+		soft_forget_returns(s);
+	}
 	if (page == (-s->thunk_neg & HV_PAGE_MASK) || page == (s->thunk_safe & HV_PAGE_MASK))
 		soft_thunk_forget(s);
 	/* an instruction may begin at the end of the page before and reach into this one */

@@ -161,8 +161,6 @@ static bool nmi_window_open(const struct soft_vcpu *sv)
 	return sv->want_nmi_window && !st->nmi_masked && !st->shadow_sti && !st->shadow_movss;
 }
 
-#define CALL_LEN	5
-
 static void rip_to_linear(struct soft_vcpu *sv)
 {
 	sv->st.rip = (sv->st.rip + sv->cs_base) & sv->rip_mask;
@@ -186,7 +184,7 @@ static struct link *locate_call(struct soft_vcpu *sv, bool is_link)
 		sv->st.rip = sv->page_va + b->offset;
 		return NULL;
 	}
-	while (pc - (u64)(sv->cb.rx + l->stub) >= CALL_LEN)
+	for (u32 n = b->nr_links; n > 1 && pc >= (u64)(sv->cb.rx + l[1].stub); n--)
 		l++;
 	sv->st.rip = sv->page_va + l->off;
 	return l;
@@ -276,7 +274,9 @@ static u32 run(struct soft_vcpu *sv)
 				return reason;
 			continue;
 		}
-		if (link && !link->from->dead)
+		if (!link)
+			soft_jc_insert(sv, va, b);
+		else if (!link->from->dead)
 			soft_link(sv, link, b);
 		link = NULL;
 		if (unlikely(b->thunk == THUNK_CALL)) {

@@ -49,6 +49,21 @@ static inline struct jc_entry jc_empty(u32 j)
 	return (struct jc_entry){ .neg_va = j < JC_LINE ? -(u64)(JC_LINE << JC_SHIFT) : 0 };
 }
 
+/*
+ * The return stack: what the last calls of 64-bit code pushed, and where the code after them is. A return that finds its
+ * address on top goes there, and needs no jump cache. Returns take an entry off whether it is theirs or not, so that calls
+ * and returns stay in step where code returns to somewhere else, as retpolines do. soft_vcpu.ret_top is a byte, four for
+ * each entry: it wraps by itself.
+ */
+#define RET_BITS	6
+#define RET_SIZE	(1u << RET_BITS)
+#define RET_STEP	4
+#define RET_EMPTY	0x8000000000000000UL	/* no canonical address's complement */
+struct ret_entry {
+	u64 not_va;		/* complement of the return address */
+	u64 code;		/* takes the linear address in T1, as a block's code_jc */
+};
+
 #define ITLB_SIZE	4096u
 
 struct cpage;
@@ -95,6 +110,8 @@ struct space {
 	/* thunk.c: minus the address of the return thunk that stands there, or NO_THUNK; and where the thunk calls to */
 	u64 thunk_neg;
 	u64 thunk_safe;
+	u64 ret_none;		/* code of empty entries: looks into the jump cache */
+	struct ret_entry ret[1 + RET_SIZE];	/* the first stays empty: below 0 */
 	struct tlb tlb;
 	struct jc_entry jc[JC_SIZE] __aligned(64);
 	struct itlb_entry itlb[ITLB_SIZE];
@@ -155,6 +172,7 @@ struct link {
 	u32 site, stub;		/* in the code buffer: the jump's rel32, and its exit stub */
 	s32 off;		/* target, from the page's start */
 	bool alone;		/* leads to a block with CODE_ALONE */
+	bool ret;		/* not a jump: where a call's return goes on, which comes with its address in T1 */
 };
 
 #define BLOCK_MAX_INSNS	48
@@ -222,7 +240,7 @@ struct codebuf {
 	/* The last part is for slow paths, so that what runs stands close together. */
 	size_t cold_start, cold_used;
 	/* shared stubs at its start, executable addresses */
-	u8 *stub_exit, *stub_tlb, *stub_jump, *stub_jump_miss, *stub_link, *stub_kick;
+	u8 *stub_exit, *stub_tlb, *stub_lookup, *stub_jump, *stub_jump_miss, *stub_link, *stub_kick, *stub_call;
 	size_t start;				/* where blocks begin */
 };
 
@@ -272,7 +290,8 @@ struct soft_vcpu {
 	/* polled by translated code; blocks that use vector registers look at both words */
 	u32 kick __aligned(8);
 	u32 vec_away;			/* the guest's vector state is in vcpu->xsave, not in the host's registers */
-	u64 pext_tlb, pext_jc;		/* masks for address pieces, taken with PEXT */
+	u64 pext_tlb;			/* masks for address pieces, taken with PEXT */
+	u64 ret_top;			/* of the return stack: a byte */
 	u64 pext_page[6];		/* page number and the low bits that alignment to 1 << n needs zero */
 #define NR_ADDENDS	5
 	u64 addend[NR_ADDENDS];		/* host minus guest address of what a check covers; for the running block */
@@ -281,7 +300,7 @@ struct soft_vcpu {
 	u64 scratch[4];
 	u64 flags_away;			/* arithmetic flags, as LAHF and SETO give them, while the host's are used otherwise */
 	u64 bit_mask[2];		/* 31, 63: for PEXT, which changes no flags */
-	u64 pext_line;			/* as pext_jc, for the jump cache's lines */
+	u64 pext_jc, pext_line;		/* for the jump cache, and its lines */
 	u64 clear_if;			/* ~IF, for PEXT and PDEP */
 	u32 exit_arg;
 	u64 exit_arg64;
@@ -397,6 +416,8 @@ void soft_flush_space(struct space *s);
 void soft_flush_fetch(struct space *s);
 /* No return thunk in this space; the jump cache will have to look for it again. */
 void soft_thunk_forget(struct space *s);
+/* An empty return stack. */
+void soft_forget_returns(struct space *s);
 /* Outside 64-bit mode: jumps may go to other places than before, as CS has changed. */
 void soft_cs_changed(struct soft_vcpu *sv);
 /* As after MOV CR3: all but global pages. */
@@ -425,6 +446,8 @@ struct cpage *soft_fetch_page(struct soft_vcpu *sv, u64 va, int *why);
 
 /* ---- block.c ---- */
 struct block *soft_find_block(struct soft_vcpu *sv, u64 va, bool alone, int *why);
+/* Jumps to va find block b, which soft_find_block() gave, in the jump cache. */
+void soft_jc_insert(struct soft_vcpu *sv, u64 va, const struct block *b);
 /* The linear address of the page after va's. */
 u64 soft_next_page(const struct soft_vcpu *sv, u64 va);
 /* Outside 64-bit mode: the last offset in CS that code may stand at without jumps that wrap. */

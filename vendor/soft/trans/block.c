@@ -142,6 +142,15 @@ static void emit_cold(struct trans *t)
 		case COLD_LINK: {
 			struct link *l = &t->b->link[c->arg];
 
+			if (l->ret) {
+				/* come here from anywhere, with the return address in T1 */
+				l->stub = em_rx(e) - cb->rx;
+				em_lea(e, 8, T1, HMEM(T1, -c->off));
+				em_mov_mr(e, 8, SV(page_va), T1);
+				l->off = c->off;
+				em_patch32(e, em_call32(e), cb->stub_link);
+				break;
+			}
 			if (l->alone && t->away[c->insn]) {
 				/* the twin begins with the flags: the link is the jump after this */
 				trans_flags_back(t, c->insn);
@@ -252,6 +261,29 @@ static void emit_jump_stub(struct emitter *e, struct codebuf *cb)
 	}
 }
 
+/*
+ * Called after a guest's call has pushed its return address, which is in T2. What follows the host's call is MOV ECX with
+ * an immediate that says where the code after the guest's call is, from the MOV's end; nobody needs ECX.
+ */
+static void emit_call_stub(struct emitter *e, struct codebuf *cb)
+{
+	struct hmem top = HMEM(H_RSP, SV_OFF(ret_top) + 8);
+	struct hop movsxd = { .opcode = 0x63, .w = true };
+	struct hmem disp = HMEM(T2, 1);
+
+	cb->stub_call = em_rx(e);
+	em_not(e, 8, T2);
+	em_mov_rm(e, 1, T0, top);
+	em_mov_mr(e, 8, HMEM_GS(H_NONE, T0, 2, SPACE_OFF(ret[1].not_va)), T2);
+	em_mov_rm(e, 8, T2, HMEM(H_RSP, 0));
+	em_op_rm(e, &movsxd, T1, &disp);
+	em_lea(e, 8, T2, HMEM_X(T2, T1, 0, 1 + sizeof(u32)));
+	em_mov_mr(e, 8, HMEM_GS(H_NONE, T0, 2, SPACE_OFF(ret[1].code)), T2);
+	em_lea(e, 4, T0, HMEM(T0, RET_STEP));
+	em_mov_mr(e, 1, top, T0);
+	em_u8(e, 0xc3);
+}
+
 static void emit_common_stubs(struct soft_vcpu *sv)
 {
 	struct codebuf *cb = &sv->cb;
@@ -266,6 +298,13 @@ static void emit_common_stubs(struct soft_vcpu *sv)
 	em_mov_ri(&e, H_RCX, SX_JUMP);
 	em_patch32(&e, em_jmp32(&e), cb->stub_exit);
 	emit_jump_stub(&e, cb);
+	cb->stub_lookup = em_rx(&e);
+	trans_lookup(&e, cb);
+	emit_call_stub(&e, cb);
+	for (u32 i = 0; i < NR_SPACES; i++) {
+		sv->spaces[i]->ret_none = (u64)cb->stub_lookup;
+		soft_forget_returns(sv->spaces[i]);
+	}
 	cb->start = cb->used = (e.p - cb->rw + 63) & ~63UL;
 	cb->cold_start = cb->cold_used = cb->size / 4 * 3;
 }

@@ -7,9 +7,8 @@
 #include "trans.h"
 
 /* T1 = guest-linear target. Clobbers T0 and T2; flags survive. */
-void trans_jump_t1(struct trans *t)
+void trans_lookup(struct emitter *e, const struct codebuf *cb)
 {
-	struct emitter *e = &t->e;
 	u8 *hit;
 
 	em_pext(e, T0, T1, SV(pext_jc));
@@ -18,7 +17,34 @@ void trans_jump_t1(struct trans *t)
 	em_mov_rm(e, 8, T0, HMEM_GS(H_NONE, T0, 3, SPACE_OFF(jc[0].neg_va)));
 	em_lea(e, 8, T0, HMEM_X(T0, T1, 0, 0));
 	hit = em_jrcxz(e);
-	em_patch32(e, em_jmp32(e), t->sv->cb.stub_jump);
+	em_patch32(e, em_jmp32(e), cb->stub_jump);
+	em_here8(e, hit);
+	em_jmp_reg(e, T2);
+}
+
+void trans_jump_t1(struct trans *t)
+{
+	trans_lookup(&t->e, &t->sv->cb);
+}
+
+/* A return to the linear address in T1: most likely that of the return stack's top. */
+static void return_t1(struct trans *t)
+{
+	struct emitter *e = &t->e;
+	u8 *hit;
+
+	if (!trans_64(t)) {
+		trans_jump_t1(t);
+		return;
+	}
+	em_mov_rm(e, 1, T2, SV(ret_top));
+	em_lea(e, 8, T2, HMEM(T2, -RET_STEP));
+	em_mov_mr(e, 1, SV(ret_top), T2);
+	em_mov_rm(e, 8, T0, HMEM_GS(H_NONE, T2, 2, SPACE_OFF(ret[1].not_va)));
+	em_mov_rm(e, 8, T2, HMEM_GS(H_NONE, T2, 2, SPACE_OFF(ret[1].code)));
+	em_lea(e, 8, T0, HMEM_X(T0, T1, 0, 1));
+	hit = em_jrcxz(e);
+	em_patch32(e, em_jmp32(e), t->sv->cb.stub_lookup);
 	em_here8(e, hit);
 	em_jmp_reg(e, T2);
 }
@@ -32,14 +58,19 @@ static bool in_page(s64 off)
 	return off >= 0 && off <= (s64)(HV_PAGE_SIZE - INSN_MAX_LEN);
 }
 
-/* The jump's first target is a stub that asks for the link. */
-void trans_link(struct trans *t, u8 *site, s64 off, bool alone)
+static void add_link(struct trans *t, u8 *site, s64 off, bool alone, bool ret)
 {
 	struct link *l = &t->b->link[t->nr_links];
 	struct cold c = { .kind = COLD_LINK, .insn = t->i, .site = site, .arg = t->nr_links++, .off = off };
 
-	*l = (struct link){ .site = site - t->sv->cb.rw, .from = t->b, .alone = alone };
+	*l = (struct link){ .site = site - t->sv->cb.rw, .from = t->b, .alone = alone, .ret = ret };
 	trans_cold(t, &c);
+}
+
+/* The jump's first target is a stub that asks for the link. */
+void trans_link(struct trans *t, u8 *site, s64 off, bool alone)
+{
+	add_link(t, site, off, alone, false);
 }
 
 bool trans_links(const struct trans *t, s64 off)
@@ -120,6 +151,24 @@ static void branch_to_off(struct trans *t, u8 *site, s64 off, u8 opsize)
 	}
 }
 
+/* Host register reg is what a call pushed: onto the return stack with it. Clobbers T0, T1 and T2. */
+static void remember_return(struct trans *t, u8 reg)
+{
+	struct emitter *e = &t->e;
+	u8 *disp;
+
+	if (reg != T2)
+		em_mov_rr(e, 8, T2, reg);
+	em_patch32(e, em_call32(e), t->sv->cb.stub_call);
+	em_u8(e, 0xb8 + H_RCX);		/* see emit_call_stub() */
+	disp = e->p;
+	em_u32(e, 0);
+	if (trans_links(t, t->next_off))
+		add_link(t, disp, t->next_off, false, true);
+	else
+		em_patch32(e, disp, t->sv->cb.stub_lookup);
+}
+
 static void push_return(struct trans *t, u8 opsize)
 {
 	struct access a;
@@ -134,6 +183,7 @@ static void push_return(struct trans *t, u8 opsize)
 	trans_page_off(t, a.free, t->next_off);
 	em_mov_mr(&t->e, 8, a.m, a.free);
 	trans_sp_add(t, -8);
+	remember_return(t, a.free);
 }
 
 /* Linear target of an indirect jump or call into T1. */
@@ -218,7 +268,7 @@ static void trans_ret(struct trans *t, const struct insn *in)
 	em_mov_rm(&t->e, in->opsize, T1, a.m);
 	code_segment(t, t->off);
 	trans_sp_add(t, in->opsize + (in->imm_size ? (u16)in->imm : 0));
-	trans_jump_t1(t);
+	return_t1(t);
 }
 
 /*
@@ -258,7 +308,7 @@ static bool trans_thunk(struct trans *t, s64 off)
 	em_mov_mr(e, 8, HMEM_X(T2, H_R11, 0, -8), T0);
 	em_mov_rm(e, 8, T1, HMEM_X(T2, H_R11, 0, 0));
 	trans_sp_add(t, 8);
-	trans_jump_t1(t);
+	return_t1(t);
 	return true;
 }
 

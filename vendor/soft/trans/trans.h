@@ -154,6 +154,7 @@ void trans_goto_off(struct trans *t, s64 off, u8 opsize);
 /* The same through the jump cache. from: where the emulator goes on if the target is outside CS. */
 void trans_goto_far(struct trans *t, s64 off, u8 opsize, s32 from);
 void trans_jump_t1(struct trans *t);			/* to the linear address in T1 */
+void trans_lookup(struct emitter *e, const struct codebuf *cb);		/* the same, outside blocks */
 /* string.c */
 bool trans_string(struct trans *t, const struct insn *in);	/* false: leave to C */
 /* priv.c */
