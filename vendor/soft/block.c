@@ -81,7 +81,7 @@ struct cpage *soft_cpage(struct soft_vcpu *sv, gfn_t gfn, bool create)
 	if (!create || sv->nr_cpages == sv->max_cpages)
 		return NULL;
 	p = &sv->cpage_pool[sv->nr_cpages++];
-	*p = (struct cpage){ .gfn = gfn, .hash_next = *head };
+	*p = (struct cpage){ .gfn = gfn, .index = p - sv->cpage_pool, .hash_next = *head };
 	*head = p;
 	return p;
 }
@@ -105,10 +105,47 @@ static void patch_jump(struct soft_vcpu *sv, u32 site, u32 target)
 	__builtin_memcpy(sv->cb.rw + site, &rel, 4);
 }
 
+/* The jump leads to no block any more, and asks for one when it is taken next. */
+static void unlink_jump(struct soft_vcpu *sv, const struct link *l)
+{
+	s32 nowhere = offsetof(struct space, code_nowhere);
+
+	if (!l->load) {
+		patch_jump(sv, l->site, l->stub);
+		return;
+	}
+	__builtin_memcpy(sv->cb.rw + l->site - l->load, &nowhere, 4);
+	patch_jump(sv, l->site - l->slow, l->stub);
+}
+
+/*
+ * A jump to another page. Not to blocks that end in a third one, whose mapping would count, too; and to a return thunk only by
+ * the jump cache, which notices if it is forgotten (thunk.c). Then the jump does without C from now on, too.
+ */
+static void link_far(struct soft_vcpu *sv, struct link *l, struct block *to)
+{
+	s32 at = offsetof(struct space, code_at[to->cpage->index]);
+
+	if (l->to || l->from->dead || to->dead || (l->from->key ^ to->key) & ~CODE_ALONE || to->key & CODE_ALONE)
+		return;
+	patch_jump(sv, l->site - l->slow, l->stub + FAR_LOOKUP);
+	if (to->gfn2 != ~0UL || to->thunk == THUNK_CALL)
+		return;
+	patch_jump(sv, l->site, to->code_jc - sv->cb.rx + to->poll);
+	__builtin_memcpy(sv->cb.rw + l->site - l->load, &at, 4);
+	l->to = to;
+	l->next_in = to->in;
+	to->in = l;
+}
+
 void soft_link(struct soft_vcpu *sv, struct link *l, struct block *to)
 {
 	bool direct;
 
+	if (l->load) {
+		link_far(sv, l, to);
+		return;
+	}
 	if (l->to || l->from->dead || to->dead || l->from->cpage != to->cpage || to->gfn2 != ~0UL ||
 	    ((l->from->key ^ to->key) & ~CODE_ALONE) || l->alone != !!(to->key & CODE_ALONE))
 		return;
@@ -147,7 +184,7 @@ void soft_block_kill(struct soft_vcpu *sv, struct block *b)
 
 		b->in = l->next_in;
 		l->to = NULL;
-		patch_jump(sv, l->site, l->stub);
+		unlink_jump(sv, l);
 	}
 	for (u32 i = 0; i < b->nr_links; i++)
 		if (b->link[i].to)

@@ -166,6 +166,16 @@ void soft_thunk_forget(struct space *s)
 	forget_jumps(s, line, JC_LINE << JC_SHIFT);
 }
 
+/* The instruction mapping is none any more. */
+static void drop_fetch(struct space *s, struct itlb_entry *it)
+{
+	u64 *at = &s->code_at[it->cpage->index];
+
+	if (*at == 1 - (it->page & HV_PAGE_MASK))
+		*at = 0;
+	it->page = 0;
+}
+
 void soft_forget_returns(struct space *s)
 {
 	for (u32 i = 0; i < ARRAY_SIZE(s->ret); i++)
@@ -185,7 +195,13 @@ void soft_flush_fetch(struct space *s)
 	for (u32 i = 0; i < JC_LINE; i++)
 		s->jc[i] = jc_empty(i);
 	s->nr_jc = 0;
-	host_memset(s->itlb, 0, sizeof(s->itlb));
+	for (u32 i = 0; i < s->nr_itlb; i++) {
+		struct itlb_entry *it = &s->itlb[s->itlb_filled[i]];
+
+		drop_fetch(s, it);
+		it->cpage = NULL;
+	}
+	s->nr_itlb = 0;
 	host_memset(s->fetched, 0, sizeof(s->fetched));
 	s->code_local = s->fetched_low = s->fetched_high = false;
 }
@@ -331,7 +347,7 @@ static bool flush_page(struct space *s, u64 page)
 	if (!((s64)page < 0 ? s->fetched_high : s->fetched_low))
 		return false;
 	if (it->page == (page | 1))
-		it->page = 0;
+		drop_fetch(s, it);
 	code = maybe(s->fetched, page);
 	if (code) {
 		forget_jumps(s, page, HV_PAGE_SIZE);
@@ -626,7 +642,12 @@ struct cpage *soft_fetch_page(struct soft_vcpu *sv, u64 va, int *why)
 		s->fetched_high = true;
 	else
 		s->fetched_low = true;
+	if (it->cpage)
+		drop_fetch(s, it);
+	else
+		s->itlb_filled[s->nr_itlb++] = it - s->itlb;
 	it->page = (va & HV_PAGE_MASK) | 1;
 	it->cpage = p;
+	s->code_at[p->index] = 1 - (va & HV_PAGE_MASK);
 	return p;
 }

@@ -6,8 +6,7 @@
 /* For CODE_SIZE bytes of blocks of 240 bytes that take 10 entries of the map, as measured in Debian guests. */
 #define MAX_BLOCKS	300000u
 #define MAX_MAP		3000000u
-#define MAX_LINKS	600000u
-#define MAX_CPAGES	32768u
+#define MAX_LINKS	900000u
 #define GUEST_XCR0	(XCR0_X87 | XCR0_SSE | XCR0_AVX)
 
 static int soft_vm_init(struct vm *vm)

@@ -65,6 +65,7 @@ struct ret_entry {
 };
 
 #define ITLB_SIZE	4096u
+#define MAX_CPAGES	32768u
 
 struct cpage;
 struct itlb_entry {
@@ -115,6 +116,14 @@ struct space {
 	struct tlb tlb;
 	struct jc_entry jc[JC_SIZE] __aligned(64);
 	struct itlb_entry itlb[ITLB_SIZE];
+	u32 nr_itlb;
+	u16 itlb_filled[ITLB_SIZE];	/* those with a cpage */
+	/*
+	 * The same seen from the page of code: 1 minus the linear page of the instruction mapping that leads to it, or 0.
+	 * Jumps between pages that look here need no jump cache (trans/flow.c).
+	 */
+	u64 code_at[MAX_CPAGES];
+	u64 code_nowhere;	/* 0 */
 	struct space_key key;
 	u64 cr3;		/* whose tables the entries came from, as in the key but never SPACE_SHARED */
 	u64 cs_base, cs_last;	/* outside 64-bit mode: the code segment that the jump cache was filled under */
@@ -173,6 +182,8 @@ struct link {
 	s32 off;		/* target, from the page's start */
 	bool alone;		/* leads to a block with CODE_ALONE */
 	bool ret;		/* not a jump: where a call's return goes on, which comes with its address in T1 */
+	/* a jump to another page; so far before site are the displacements of the load from code_at[] and of the slow path */
+	u8 load, slow;		/* 0: none */
 };
 
 #define BLOCK_MAX_INSNS	48
@@ -212,12 +223,16 @@ struct block {
 	struct { u16 offset, len; } peek[BLOCK_MAX_PEEKS];
 };
 
+/* From the stub of a jump to another page: the call that asks for the link, then the way through the jump cache. */
+#define FAR_LOOKUP	5
+
 #define PAGE_CHANGING	32	/* more than a kernel does to a page when it patches itself at boot */
 
 /* A guest-physical page that holds translated code of this vCPU. */
 struct cpage {
 	struct cpage *hash_next;
 	gfn_t gfn;
+	u32 index;		/* in cpage_pool, and in spaces' code_at[] */
 	const u8 *host;		/* its memory when last looked up */
 	struct block *blocks;
 	u64 lines;		/* a bit per 64 bytes that some block covers */

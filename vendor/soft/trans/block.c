@@ -159,6 +159,10 @@ static void emit_cold(struct trans *t)
 			l->stub = em_rx(e) - cb->rx;
 			l->off = c->off;
 			em_patch32(e, em_call32(e), cb->stub_link);
+			if (l->load) {
+				em_lea(e, 8, T1, HMEM(T1, c->off & ~HV_PAGE_MASK));
+				em_patch32(e, em_jmp32(e), cb->stub_lookup);
+			}
 			break;
 		}
 		case COLD_JUMP_OFF:

@@ -58,13 +58,14 @@ static bool in_page(s64 off)
 	return off >= 0 && off <= (s64)(HV_PAGE_SIZE - INSN_MAX_LEN);
 }
 
-static void add_link(struct trans *t, u8 *site, s64 off, bool alone, bool ret)
+static struct link *add_link(struct trans *t, u8 *site, s64 off, bool alone, bool ret)
 {
 	struct link *l = &t->b->link[t->nr_links];
 	struct cold c = { .kind = COLD_LINK, .insn = t->i, .site = site, .arg = t->nr_links++, .off = off };
 
 	*l = (struct link){ .site = site - t->sv->cb.rw, .from = t->b, .alone = alone, .ret = ret };
 	trans_cold(t, &c);
+	return l;
 }
 
 /* The jump's first target is a stub that asks for the link. */
@@ -124,8 +125,38 @@ static void far_target(struct trans *t, s64 off, u8 opsize, s32 from)
 	code_segment(t, from);
 }
 
+/*
+ * A direct jump to another page. The page that it was linked to is at the right place if space.code_at[] says so, and then
+ * this is a jump to the block's entry for backward jumps, which looks at the kick flag. T1 = linear page.
+ */
+static void goto_page(struct trans *t, s64 off)
+{
+	struct emitter *e = &t->e;
+	s64 page = off & (s64)HV_PAGE_MASK;
+	u8 *load, *hit, *slow, *site;
+	struct link *l;
+
+	trans_page_off(t, T1, page);
+	em_mov_rm(e, 8, T0, HMEM_GS(H_NONE, H_NONE, 0, SPACE_OFF(code_nowhere)));
+	load = e->p - sizeof(u32);
+	em_lea(e, 8, T0, HMEM_X(T0, T1, 0, -1));
+	hit = em_jrcxz(e);
+	slow = em_jmp32(e);
+	em_here8(e, hit);
+	em_mov_mr(e, 8, SV(page_va), T1);
+	site = em_jmp32(e);
+	l = add_link(t, slow, off, false, false);
+	l->site = site - t->sv->cb.rw;
+	l->load = site - load;
+	l->slow = site - slow;
+}
+
 void trans_goto_far(struct trans *t, s64 off, u8 opsize, s32 from)
 {
+	if (trans_64(t) && (s32)off == off) {
+		goto_page(t, off);
+		return;
+	}
 	far_target(t, off, opsize, from);
 	trans_jump_t1(t);
 }

@@ -36,7 +36,7 @@ struct cold {
 	u8 *back;		/* COLD_TLB: executable address to go on at */
 	u32 info;		/* TLBI_*, or SX_* code */
 	u32 arg;		/* COLD_EXIT: exit_arg; COLD_LINK: index; COLD_JUMP_OFF: operand size */
-	s32 off;		/* guest offset from the page start, for st->rip */
+	s64 off;		/* guest offset from the page start, for st->rip */
 	s32 from;		/* COLD_JUMP_OFF: of the jump itself */
 };
 
