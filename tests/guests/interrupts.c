@@ -220,6 +220,24 @@ static void shadows(void)
 	report("hlt_wake", "after", last_ip - (ul)hlt_wake_at, 2);	/* STI; HLT wakes at once */
 }
 
+/* What PUSHF says is what POPF took, but for RF and VM; kernels save flags around everything. */
+static void flags_images(void)
+{
+	static const u32 bit[] = { FL_CF, 0x4, 0x10, FL_ZF, 0x80, FL_DF, FL_OF, 0x3000, FL_NT, FL_RF, FL_AC, 0x200000 };
+	unsigned int wrong = 0;
+
+	for (unsigned int i = 0; i < 1u << ARRAY_SIZE(bit); i++) {
+		ul put = 0x2, got, again;
+
+		for (unsigned int k = 0; k < ARRAY_SIZE(bit); k++)
+			put |= i >> k & 1 ? bit[k] : 0;
+		__asm__ volatile("push %[put]; popf; pushf; pop %[got]; pushf; pop %[again]; push $2; popf"
+				 : [got] "=&r"(got), [again] "=&r"(again) : [put] "r"(put) : "cc");
+		wrong += got != (put & ~(ul)FL_RF) || again != got;
+	}
+	check("flags_images", wrong, 0);
+}
+
 static u64 tsc_hz_guess(void)
 {
 	/* some tens of milliseconds on any machine */
@@ -420,6 +438,7 @@ int main(u32 step)
 	basics();
 	priorities();
 	shadows();
+	flags_images();
 	nmi();
 	timer();
 	legacy();

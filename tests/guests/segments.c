@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
  * segments.c - far transfers between privilege levels and modes: IRET, far jumps, calls and returns, conforming code, call gates,
- * LDT, compatibility mode, SYSCALL and SYSRET, SYSENTER and SYSEXIT, a task switch. SDM 3A 5.8, 7.3; SDM 2 per instruction.
+ * LDT, compatibility mode, SYSCALL and SYSRET, SYSENTER and SYSEXIT, a task switch; VERW. SDM 3A 5.8, 7.3; SDM 2 per instruction.
  */
 #include "kit.h"
 
 enum {
 	CONFORMING = SEL_FREE, NP_CODE = SEL_FREE + 8, NP_DATA = SEL_FREE + 16, LDT_SEL = SEL_FREE + 24, GATE = SEL_FREE + 40,
-	NP_GATE = SEL_FREE + 56, TASK = SEL_FREE + 72, SMALL_CODE = SEL_FREE + 88,
+	NP_GATE = SEL_FREE + 56, TASK = SEL_FREE + 72, SMALL_CODE = SEL_FREE + 88, READ_ONLY = SEL_FREE + 96,
+	EXPAND_DOWN = SEL_FREE + 104,
 };
 
 static u64 ldt[4] __attribute__((aligned(16)));
@@ -264,6 +265,51 @@ static void legacy_mode(void)
 }
 #endif
 
+/* -- may a segment be written to? SDM 2B, VERW ------------------------------------------------------------------ */
+
+SNIPPET(verw_user, "mov $0x5a, %ecx; or %ecx, %ecx; verw (" R(di) "); setz %cl; jnz 1f; cmp $1, %cl; 1:", "int $0x80");
+
+static void verw_row(const char *name, u16 sel, ul kernel, ul user)
+{
+	unsigned int wrong = 0;
+	u16 word[3] = { 0xffff, sel, 0xffff };
+
+	/* other flags stay */
+	for (unsigned int i = 0; i < 12; i++) {
+		ul mem, reg, before = FL_CF | FL_OF | 0x80 | (i & 1 ? FL_ZF : 0);
+
+		__asm__ volatile("push %[f]; popf; verw %[sel]; pushf; pop %[out]" : [out] "=&r"(mem) : [f] "r"(before), [sel] "m"(word[1]) : "cc");
+		__asm__ volatile("push %[f]; popf; verw %[sel]; pushf; pop %[out]" : [out] "=&r"(reg) : [f] "r"(before), [sel] "r"(sel) : "cc");
+		wrong += (mem & 0x8d5) != (FL_CF | FL_OF | 0x80 | (kernel ? FL_ZF : 0));
+		wrong += (reg & 0x8d5) != (mem & 0x8d5);
+	}
+	report("verw", name, wrong, 0);
+	for (unsigned int i = 0; i < 3; i++)
+		try_user(verw_user, (ul)&word[1]);
+	report("verw_user", name, trap.vector << 8 | (trap.cx & 0xff), NONE << 8 | user);
+}
+
+static void verws(void)
+{
+	gdt[READ_ONLY / 8] = descriptor(0, 0xfffff, 0xf1, 0xc);
+	gdt[EXPAND_DOWN / 8] = descriptor(0, 0, 0xf7, 0xc);
+	verw_row("data", SEL_DATA, 1, 0);
+	verw_row("data_rpl", SEL_DATA | 3, 0, 0);
+	verw_row("user_data", SEL_UDATA, 1, 1);
+	verw_row("user_data_rpl0", SEL_UDATA & ~3, 1, 1);
+	verw_row("code", SEL_CODE, 0, 0);
+	verw_row("user_code", SEL_UCODE, 0, 0);
+	verw_row("conforming", CONFORMING, 0, 0);
+	verw_row("read_only", READ_ONLY, 0, 0);
+	verw_row("expand_down", EXPAND_DOWN, 1, 1);
+	verw_row("tss", SEL_TSS, 0, 0);
+	verw_row("null", 0, 0, 0);
+	verw_row("null_rpl", 3, 0, 0);
+	verw_row("last", GDT_ENTRIES * 8 - 8, 0, 0);
+	verw_row("beyond", GDT_ENTRIES * 8, 0, 0);
+	verw_row("far_beyond", 0xfff8, 0, 0);
+}
+
 int main(u32 step)
 {
 	gdt[CONFORMING / 8] = descriptor(0, 0xfffff, 0x9f, IS64 ? 0xa : 0xc);
@@ -272,6 +318,7 @@ int main(u32 step)
 	irets();
 	fars();
 	gates();
+	verws();
 #ifdef __x86_64__
 	long_mode();
 #else

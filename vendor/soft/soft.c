@@ -97,6 +97,8 @@ static void set_masks(struct soft_vcpu *sv)
 	sv->pext_jc = (u64)(JC_SIZE - 1) << JC_SHIFT;
 	sv->pext_line = sv->pext_jc & ~((u64)(JC_LINE - 1) << JC_SHIFT);
 	sv->clear_if = ~X86_FLAG_IF;
+	sv->only_arith = X86_FLAGS_ARITH;
+	sv->pushed_flags = ~(X86_FLAGS_ARITH | X86_FLAG_VM | X86_FLAG_RF);
 	sv->clear_df = ~X86_FLAG_DF;
 	sv->only_df = X86_FLAG_DF;
 	sv->bit_mask[0] = 31;

@@ -317,6 +317,7 @@ struct soft_vcpu {
 	u64 bit_mask[2];		/* 31, 63: for PEXT, which changes no flags */
 	u64 pext_jc, pext_line;		/* for the jump cache, and its lines */
 	u64 clear_if;			/* ~IF, for PEXT and PDEP */
+	u64 only_arith, pushed_flags;	/* likewise: arithmetic flags, and the others that PUSHF pushes */
 	u32 exit_arg;
 	u64 exit_arg64;
 	u64 host_rsp;			/* the client thread's, while inside */
@@ -575,6 +576,7 @@ enum soft_done soft_string(struct soft_vcpu *sv, u32 arg);
 #define SYS_GPR		0x0f000000u
 #define SYS_CR		0xf0000000u
 /* IN and OUT: likewise */
+#define SYS_MEM		0x00400000u	/* VERW: of the word at exit_arg64 */
 #define SYS_PORT_IMM	0x00400000u	/* SYS_PORT is the port, else DX */
 #define SYS_PORT	0xff000000u
 

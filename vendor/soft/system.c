@@ -197,6 +197,36 @@ static enum soft_done do_cpuid(struct soft_vcpu *sv, u32 arg)
 	return next(sv, arg);
 }
 
+/* VERW of a selector in memory whose descriptor, in the GDT, may be written to; whatever else it is goes to the emulator. */
+static enum soft_done do_verw(struct soft_vcpu *sv, u32 arg)
+{
+	struct x86_state *st = &sv->st;
+	const u16 *sel;
+	const u64 *slot;
+	u32 dpl, at;
+	u64 desc;
+	int why;
+
+	if (!(arg & SYS_MEM) || !is_64(sv))
+		return SOFT_TO_EMULATOR;
+	sel = soft_access(sv, sv->exit_arg64, sizeof(*sel), false, &why);
+	if (!sel)
+		return SOFT_TO_EMULATOR;
+	at = READ_ONCE(*sel);
+	if (!(at & 0xfff8) || (at & 4) || (at | 7) > st->gdtr.limit)
+		return SOFT_TO_EMULATOR;
+	slot = soft_access(sv, st->gdtr.base + (at & 0xfff8), sizeof(*slot), false, &why);
+	if (!slot)
+		return SOFT_TO_EMULATOR;
+	/* bits 44: S, 43: code, 41: writable. SDM 3A 3.4.5 */
+	desc = READ_ONCE(*slot);
+	dpl = desc >> 45 & 3;
+	if ((desc >> 41 & 13) != 9 || st->cpl > dpl || (at & 3) > dpl)
+		return SOFT_TO_EMULATOR;
+	st->rflags |= X86_FLAG_ZF;
+	return next(sv, arg);
+}
+
 /* The bitmap in the TSS is the emulator's to look at. */
 static enum soft_done do_io(struct soft_vcpu *sv, u32 arg)
 {
@@ -258,6 +288,8 @@ enum soft_done soft_system(struct soft_vcpu *sv, u32 arg)
 			return SOFT_TO_EMULATOR;
 		vcpu_invlpg(sv->vcpu, sv->exit_arg64);
 		return next(sv, arg);
+	case OP_VERW:
+		return do_verw(sv, arg);
 	case OP_IN:
 	case OP_OUT:
 		return do_io(sv, arg);

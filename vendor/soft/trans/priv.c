@@ -82,6 +82,23 @@ static void trans_cli(struct trans *t)
 	}
 }
 
+/* PUSHF as 64-bit code has it: the arithmetic flags are the host's, the others in st.rflags. */
+static void trans_pushf(struct trans *t)
+{
+	struct emitter *e = &t->e;
+
+	em_u8(e, 0x9c);			/* pushfq; pop %rcx */
+	em_u8(e, 0x58 + T0);
+	em_pext(e, T0, T0, SV(only_arith));
+	em_pdep(e, T0, T0, SV(only_arith));
+	em_mov_rm(e, 8, T1, SV(st.rflags));
+	em_pext(e, T1, T1, SV(pushed_flags));
+	em_pdep(e, T1, T1, SV(pushed_flags));
+	em_lea(e, 8, T0, HMEM_X(T0, T1, 0, 0));
+	em_mov_mr(e, 8, SV(scratch[3]), T0);
+	trans_push_value(t, 8, H_NONE);
+}
+
 /*
  * STI. Nothing can leave the block between this and the next instruction's end but that instruction
  * itself, which is just the shadow. An interrupt that waits already needs the exact way, in C.
@@ -202,6 +219,11 @@ bool trans_system(struct trans *t, const struct insn *in)
 		return true;
 	case OP_STI:
 		return (key & CODE_CPL0) && trans_sti(t, in);
+	case OP_PUSHF:
+		if (!trans_64(t) || in->opsize != 8)
+			return false;
+		trans_pushf(t);
+		return true;
 	case OP_SWAPGS:
 		if (!(key & CODE_CPL0))
 			return false;
@@ -224,6 +246,13 @@ bool trans_system(struct trans *t, const struct insn *in)
 		else
 			return false;
 		trans_exit(t, SX_SYSTEM, trans_sys_arg(in), t->off);
+		return true;
+	case OP_VERW:
+		/* kernels clear processors' buffers with it, each time they go back to a program */
+		if (!trans_64(t) || !in->has_mem || !trans_ea(t, in))
+			return false;
+		em_mov_mr(e, 8, SV(exit_arg64), T1);
+		trans_exit(t, SX_SYSTEM, trans_sys_arg(in) | SYS_MEM, t->off);
 		return true;
 	}
 	return false;
