@@ -171,10 +171,58 @@ bool trans_index_result(const struct insn *in)
 	       in->op == OP_VPCMPESTRI;
 }
 
+/* Can the register in ModRM.rm as well be an operand in memory? Writes of 32 bits clear the upper half. */
+static bool rm_in_memory(const struct insn *in, const struct opnd *o)
+{
+	switch (in->op) {
+	case OP_MOV: case OP_ADD: case OP_OR: case OP_ADC: case OP_SBB: case OP_AND: case OP_SUB: case OP_XOR: case OP_CMP:
+	case OP_TEST: case OP_IMUL: case OP_MOVZX: case OP_MOVSX: case OP_MOVSXD: case OP_CMOVCC: case OP_SETCC: case OP_SHL:
+	case OP_SHR: case OP_SAR: case OP_ROL: case OP_ROR: case OP_NEG: case OP_NOT: case OP_INC: case OP_DEC:
+		return !(o->access & OPND_W) || o->size != 4;
+	}
+	return false;
+}
+
+/* With the operands in each other's place: another opcode with the same meaning, or 0. */
+static u8 swapped_opcode(const struct insn *in)
+{
+	if (in->map)
+		return 0;
+	if (in->op == OP_TEST && (in->opcode & 0xfe) == 0x84)
+		return in->opcode;
+	/* the eight operations of group 1, and MOV; bit 1 is the direction */
+	return (in->opcode & 0xc4) == 0 || (in->opcode & 0xfc) == 0x88 ? in->opcode ^ 2 : 0;
+}
+
+/*
+ * A register without a home is in memory, and an instruction on registers may have one operand there: no move to a scratch
+ * register and back. If so, *rm is that operand; *in may become another encoding, in *other.
+ */
+static bool use_in_place(const struct insn **in, struct insn *other, const struct gslot **reg, const struct gslot **rm)
+{
+	const struct insn *i = *in;
+	const struct gslot *s = *reg;
+
+	if (i->family != FAM_INT || i->has_mem || !i->has_modrm || !*rm || (*rm)->same || (s && s->same))
+		return false;
+	if ((*rm)->spill)
+		return rm_in_memory(i, (*rm)->o);
+	if (!s || !s->spill || !swapped_opcode(i) || !rm_in_memory(i, s->o))
+		return false;
+	*other = *i;
+	other->opcode = swapped_opcode(i);
+	*in = other;
+	*reg = *rm;
+	*rm = s;
+	return true;
+}
+
 bool trans_generic(struct trans *t, const struct insn *in)
 {
 	struct emitter *e = &t->e;
 	struct gslot slot[3] = { { 0 } };
+	const struct gslot *in_place = NULL;
+	struct insn other;
 	const struct gslot *reg = NULL, *rm = NULL, *vvvv = NULL, *opc = NULL;
 	bool force_rex = false, cl = has_implicit(in, X86_RCX) || trans_index_result(in);
 	unsigned int n = 0, nspill = 0;
@@ -223,6 +271,10 @@ bool trans_generic(struct trans *t, const struct insn *in)
 	}
 	if (in->enc == ENC_VEX)
 		force_rex = false;
+	if (use_in_place(&in, &other, &reg, &rm)) {
+		in_place = rm;
+		nspill--;
+	}
 	if (!trans_64(t) && (in->op == OP_FLDENV || in->op == OP_FRSTOR))
 		return false;	/* the image depends on the mode */
 	if (in->op == OP_FNSTENV || in->op == OP_FNSAVE)
@@ -260,7 +312,7 @@ bool trans_generic(struct trans *t, const struct insn *in)
 	if (cl)
 		em_mov_rr(e, 4, H_RCX, H_R13);
 	for (unsigned int i = 0, k = 0; i < n; i++) {
-		if (!slot[i].spill)
+		if (!slot[i].spill || &slot[i] == in_place)
 			continue;
 		if (slot[i].same) {
 			slot[i].host = slot[i].same->host;
@@ -272,9 +324,9 @@ bool trans_generic(struct trans *t, const struct insn *in)
 		if (!writes_all(in, slot[i].o))
 			em_mov_rm(e, 8, slot[i].host, GPR_MEM(slot[i].o->reg));
 	}
-	reemit(t, in, reg, rm, vvvv, opc, in->has_mem ? &a.m : NULL, force_rex);
+	reemit(t, in, reg, rm, vvvv, opc, in->has_mem ? &a.m : in_place ? &GPR_MEM(in_place->o->reg) : NULL, force_rex);
 	for (unsigned int i = 0; i < n; i++)
-		if (slot[i].spill && (slot[i].o->access & OPND_W))
+		if (slot[i].spill && &slot[i] != in_place && (slot[i].o->access & OPND_W))
 			em_mov_mr(e, 8, GPR_MEM(slot[i].o->reg), slot[i].host);
 	if (trans_index_result(in))
 		em_mov_rr(e, 4, H_R13, H_RCX);
@@ -347,6 +399,23 @@ static bool trans_lea(struct trans *t, const struct insn *in)
 
 	if (in->opsize == 2 && h == H_NONE)
 		return false;
+	if (trans_64(t) && in->opsize >= 4 && in->addrsize == 8 && in->base < X86_NR_GPR) {
+		u8 base = trans_home[in->base], index = H_NONE, dst = h == H_NONE ? T1 : h;
+
+		if (base == H_NONE) {
+			base = T1;
+			trans_gpr_load(t, 8, T1, in->base);
+		}
+		if (in->index != INSN_BASE_NONE) {
+			index = trans_home[in->index] == H_NONE ? T2 : trans_home[in->index];
+			if (index == T2)
+				trans_gpr_load(t, 8, T2, in->index);
+		}
+		em_lea(&t->e, in->opsize, dst, HMEM_X(base, index, in->scale, (s32)in->disp));
+		if (h == H_NONE)
+			em_mov_mr(&t->e, 8, GPR_MEM(o->reg), T1);
+		return true;
+	}
 	flat.seg = X86_DS;	/* no segment base in LEA */
 	if (!trans_ea(t, &flat))
 		return false;
