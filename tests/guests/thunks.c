@@ -227,8 +227,6 @@ static void other_space(void)
 
 static void all(void)
 {
-	ul cr3 = rd_cr3();
-
 	tables();
 	plain();
 	stacks();
@@ -237,18 +235,11 @@ static void all(void)
 	new_mappings();
 	other_address();
 	other_space();
-	wr_cr3(cr3);
 }
 
 int main(u32 step)
 {
-	ul cr4 = rd_cr4();
-
 	code();
-	all();
-	/* kernels map their code as global, and then one set of jump caches serves every CR3 */
-	wr_cr4(cr4 | CR4_PGE);
-	all();
-	wr_cr4(cr4);
+	aside_run(all);
 	done();
 }

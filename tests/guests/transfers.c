@@ -265,26 +265,17 @@ static void stacks(void)
 
 static void all(void)
 {
-	ul cr3 = rd_cr3();
-
 	tables();
 	memcpy(frame(HELPERS, 0), skips, (ul)(skips_end - skips));
 	under_way();
 	jumps();
 	elsewhere();
 	stacks();
-	wr_cr3(cr3);
 }
 
 int main(u32 step)
 {
-	ul cr4 = rd_cr4();
-
 	code();
-	all();
-	/* kernels map their code as global, and then one set of jump caches serves every CR3 */
-	wr_cr4(cr4 | CR4_PGE);
-	all();
-	wr_cr4(cr4);
+	aside_run(all);
 	done();
 }

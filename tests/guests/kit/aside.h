@@ -58,4 +58,20 @@ static void remap(ul page, ul frame, bool by_cr3)
 		invlpg((void *)va(page, 0));
 }
 
+/*
+ * Run all, which enters the spaces, twice: kernels map their code as global, and then a processor in software may have one
+ * set of jump caches for every CR3.
+ */
+static void aside_run(void (*all)(void))
+{
+	ul cr3 = rd_cr3(), cr4 = rd_cr4();
+
+	all();
+	wr_cr3(cr3);
+	wr_cr4(cr4 | CR4_PGE);
+	all();
+	wr_cr3(cr3);
+	wr_cr4(cr4);
+}
+
 #endif
