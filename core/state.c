@@ -112,10 +112,16 @@ bool vcpu_is_bsp(const struct vcpu *vcpu)
 }
 
 /**
- * IA32_APIC_BASE from the client or the guest: 0 or -EINVAL. With an APIC in here that checks it. SDM 3A 10.4.4
+ * IA32_APIC_BASE from the client or the guest: 0 or -EINVAL. Bits that CPUID does not announce are reserved,
+ * for the client as well; an APIC in here checks the rest. SDM 3A 10.4.4, 10.12.1
  */
 int vcpu_set_apic_base(struct vcpu *vcpu, u64 base, bool host)
 {
+	u32 eax = 1, ebx, ecx = 0, edx;
+
+	vcpu_cpuid(vcpu, &eax, &ebx, &ecx, &edx);
+	if ((base & APIC_BASE_X2APIC) && !(ecx & BIT(21)))		/* x2APIC */
+		return -EINVAL;
 	if (base & ~(GENMASK(vcpu_maxphyaddr(vcpu) - 1, 12) | APIC_BASE_BSP | APIC_BASE_X2APIC | APIC_BASE_ENABLE))
 		return -EINVAL;
 	if (vcpu->lapic)

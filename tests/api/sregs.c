@@ -244,6 +244,42 @@ static void bad_apic_base(void **state)
 	T_END(&v, &c);
 }
 
+/* x2APIC mode is a reserved bit where CPUID does not announce it, with an APIC or without. */
+static void x2apic_follows_cpuid(void **state)
+{
+	for (int irqchip = 0; irqchip < 2; irqchip++) {
+		struct kvm_sregs s;
+		struct t_vm v;
+		struct t_cpu c;
+
+		t_vm_create(&v, irqchip ? T_IRQCHIP : 0);
+		t_cpu_create(&v, &c, 0);
+		for (int has = 0; has < 3; has++) {
+			struct kvm_cpuid2 *id = t_supported_cpuid(v.kvm);
+			struct kvm_cpuid_entry2 *e = id->entries;
+
+			while (e->function != 1)
+				e++;
+			/* first without any, then without the bit, then with it */
+			if (has) {
+				assert_true(e->ecx & 1 << 21);
+				e->ecx &= has == 2 ? ~0u : ~(1u << 21);
+				t_ok(T(c.fd, KVM_SET_CPUID2, id));
+			}
+			t_ok(T(c.fd, KVM_GET_SREGS, &s));
+			s.apic_base = 0xfee00d00;
+			if (has == 2)
+				t_ok(T(c.fd, KVM_SET_SREGS, &s));
+			else
+				t_fails(EINVAL, T(c.fd, KVM_SET_SREGS, &s));
+			t_ok(T(c.fd, KVM_GET_SREGS, &s));
+			assert_int_equal(s.apic_base & 0x400, has == 2 ? 0x400 : 0);
+			free(id);
+		}
+		T_END(&v, &c);
+	}
+}
+
 /* The bitmap re-queues one vector. */
 GUEST16(isr, "movb $0x21, %al; outb %al, $0x10; hlt");
 
@@ -340,5 +376,5 @@ static void sregs2_refusals(void **state)
 
 #define CASE(f) cmocka_unit_test_setup_teardown(f, begin, end)
 T_MAIN(CASE(power_up), CASE(round_trip), CASE(hidden_parts_are_honoured), CASE(guest_sees_them),
-       CASE(refusals_change_nothing), CASE(cr4_follows_cpuid), CASE(pcide_in_real_mode), CASE(bad_apic_base),
+       CASE(refusals_change_nothing), CASE(cr4_follows_cpuid), CASE(pcide_in_real_mode), CASE(bad_apic_base), CASE(x2apic_follows_cpuid),
        CASE(interrupt_bitmap), CASE(sregs2_pdptrs), CASE(sregs2_refusals))
