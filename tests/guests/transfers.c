@@ -93,8 +93,9 @@ __attribute__((noinline)) static void nothing(void)
 	nothing_done++;
 }
 
-/* EAX after fn, called with EAX 0, the carry set, and hook in RBX. The hook's own EAX is lost. */
+/* Calls a function of C from code that counts in EAX. */
 static void (*volatile hooked)(void) __attribute__((used));
+
 __attribute__((naked, used)) static void keep_ax(void)
 {
 	__asm__("push %rax; push %rcx; push %rdx; push %rsi; push %rdi; push %r8; push %r9; push %r10; push %r11\n\t"
@@ -102,6 +103,7 @@ __attribute__((naked, used)) static void keep_ax(void)
 		"pop %r11; pop %r10; pop %r9; pop %r8; pop %rdi; pop %rsi; pop %rdx; pop %rcx; pop %rax; ret");
 }
 
+/* EAX after fn, called with EAX 0 and the carry set; CALLEE calls hook. */
 static ul call(ul fn, void (*hook)(void))
 {
 	ul v;
@@ -254,11 +256,9 @@ static void stacks(void)
 	for (ul i = 0; i < 20; i++) {
 		stack[63] = (ul)nested;
 		other = (ul)&stack[63];
-		/* the second stack begins with nested, which switches back; then first's calls end; the second's stay open */
+		/* the second stack begins with nested, which switches back: the first one's calls end, the second's stay open */
 		__asm__ volatile("xor %%eax, %%eax; call nested" : "=&a"(v) : "d"(&other) : "memory", "cc");
 		ok += v == 3;
-		/* and go on: what is over them is where they return to */
-		stack[63] = 0;
 	}
 	check("stacks", ok, 20);
 }
