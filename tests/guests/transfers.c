@@ -165,9 +165,10 @@ static void under_way(void)
 
 /* -- what changes between two jumps ------------------------------------------------------------------------------ */
 
+static const u16 way[] = { CALL_OFF, JUMP_OFF, JCC_OFF };
+
 static void jumps(void)
 {
-	static const u16 way[] = { CALL_OFF, JUMP_OFF, JCC_OFF };
 
 	for (ul w = 0; w < ARRAY_SIZE(way); w++) {
 		ul fn = va(CALLER, way[w]), alias = va(ALIAS, way[w]), plus = !w;
@@ -201,6 +202,32 @@ static void jumps(void)
 			}
 			warm(fn, plus);
 		}
+	}
+}
+
+/*
+ * What is remembered of a page makes room for another page's, so many bytes away; a change of the first page's mapping
+ * must be noticed all the same.
+ */
+#define CONFLICT 0x1000000ul
+
+static void conflicts(void)
+{
+	static u64 table[512] __attribute__((aligned(4096)));
+
+	table[CALLEE] = (ASIDE_PA + OTHER_NEXT * PAGE) | 3;
+	space[0][2][(ASIDE_VA + CONFLICT) >> 21 & 511] = (ul)table | 3;
+	flush_tlb();
+	for (ul w = 0; w < ARRAY_SIZE(way); w++) {
+		ul fn = va(CALLER, way[w]), plus = !w;
+
+		/* the jump led there last, from ALIAS: let it be about CALLEE again */
+		put_callee(OTHER_CALLEE, 50);
+		warm(fn, plus);
+		check("conflict", call(va(CALLEE, CONFLICT), nothing), 2000);
+		remap(CALLEE, OTHER_CALLEE, false);
+		warm(fn, plus + 50);
+		remap(CALLEE, CALLEE, false);
 	}
 }
 
@@ -269,6 +296,7 @@ static void all(void)
 	memcpy(frame(HELPERS, 0), skips, (ul)(skips_end - skips));
 	under_way();
 	jumps();
+	conflicts();
 	elsewhere();
 	stacks();
 }
