@@ -272,20 +272,20 @@ SNIPPET(verw_user, "mov $0x5a, %ecx; or %ecx, %ecx; verw (" R(di) "); setz %cl; 
 static void verw_row(const char *name, u16 sel, ul kernel, ul user)
 {
 	unsigned int wrong = 0;
-	u16 word[3] = { 0xffff, sel, 0xffff };
+	struct { u8 before; u16 sel; } __attribute__((packed)) odd = { 0xff, sel };
 
 	/* other flags stay */
 	for (unsigned int i = 0; i < 12; i++) {
 		ul mem, reg, before = FL_CF | FL_OF | 0x80 | (i & 1 ? FL_ZF : 0);
 
-		__asm__ volatile("push %[f]; popf; verw %[sel]; pushf; pop %[out]" : [out] "=&r"(mem) : [f] "r"(before), [sel] "m"(word[1]) : "cc");
+		__asm__ volatile("push %[f]; popf; verw %[sel]; pushf; pop %[out]" : [out] "=&r"(mem) : [f] "r"(before), [sel] "m"(odd.sel) : "cc");
 		__asm__ volatile("push %[f]; popf; verw %[sel]; pushf; pop %[out]" : [out] "=&r"(reg) : [f] "r"(before), [sel] "r"(sel) : "cc");
 		wrong += (mem & 0x8d5) != (FL_CF | FL_OF | 0x80 | (kernel ? FL_ZF : 0));
 		wrong += (reg & 0x8d5) != (mem & 0x8d5);
 	}
 	report("verw", name, wrong, 0);
 	for (unsigned int i = 0; i < 3; i++)
-		try_user(verw_user, (ul)&word[1]);
+		try_user(verw_user, (ul)&odd.sel);
 	report("verw_user", name, trap.vector << 8 | (trap.cx & 0xff), NONE << 8 | user);
 }
 

@@ -201,25 +201,25 @@ static enum soft_done do_cpuid(struct soft_vcpu *sv, u32 arg)
 static enum soft_done do_verw(struct soft_vcpu *sv, u32 arg)
 {
 	struct x86_state *st = &sv->st;
-	const u16 *sel;
-	const u64 *slot;
-	u32 dpl, at;
+	const void *p;
 	u64 desc;
+	u32 dpl;
+	u16 at;
 	int why;
 
 	if (!(arg & SYS_MEM) || !is_64(sv))
 		return SOFT_TO_EMULATOR;
-	sel = soft_access(sv, sv->exit_arg64, sizeof(*sel), false, &why);
-	if (!sel)
+	p = soft_access(sv, sv->exit_arg64, sizeof(at), false, &why);
+	if (!p)
 		return SOFT_TO_EMULATOR;
-	at = READ_ONCE(*sel);
+	__builtin_memcpy(&at, p, sizeof(at));		/* neither need be aligned */
 	if (!(at & 0xfff8) || (at & 4) || (at | 7) > st->gdtr.limit)
 		return SOFT_TO_EMULATOR;
-	slot = soft_access(sv, st->gdtr.base + (at & 0xfff8), sizeof(*slot), false, &why);
-	if (!slot)
+	p = soft_access(sv, st->gdtr.base + (at & 0xfff8), sizeof(desc), false, &why);
+	if (!p)
 		return SOFT_TO_EMULATOR;
 	/* bits 44: S, 43: code, 41: writable. SDM 3A 3.4.5 */
-	desc = READ_ONCE(*slot);
+	__builtin_memcpy(&desc, p, sizeof(desc));
 	dpl = desc >> 45 & 3;
 	if ((desc >> 41 & 13) != 9 || st->cpl > dpl || (at & 3) > dpl)
 		return SOFT_TO_EMULATOR;
