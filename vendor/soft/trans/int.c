@@ -171,14 +171,17 @@ bool trans_index_result(const struct insn *in)
 	       in->op == OP_VPCMPESTRI;
 }
 
-/* Can the register in ModRM.rm as well be an operand in memory? Writes of 32 bits clear the upper half. */
+/*
+ * Can the register in ModRM.rm as well be an operand in memory? Writes of 32 bits clear the upper half; after those of
+ * fewer, a host's load of all of it waits until they have left its store queue.
+ */
 static bool rm_in_memory(const struct insn *in, const struct opnd *o)
 {
 	switch (in->op) {
 	case OP_MOV: case OP_ADD: case OP_OR: case OP_ADC: case OP_SBB: case OP_AND: case OP_SUB: case OP_XOR: case OP_CMP:
 	case OP_TEST: case OP_IMUL: case OP_MOVZX: case OP_MOVSX: case OP_MOVSXD: case OP_CMOVCC: case OP_SETCC: case OP_SHL:
 	case OP_SHR: case OP_SAR: case OP_ROL: case OP_ROR: case OP_NEG: case OP_NOT: case OP_INC: case OP_DEC:
-		return !(o->access & OPND_W) || o->size != 4;
+		return !(o->access & OPND_W) || o->size == 8;
 	}
 	return false;
 }
