@@ -29,7 +29,7 @@ struct tlb {
 #define TLB_NONE(i)	((i) && (i) != TLB_SIZE - 1 ? 0UL : (u64)TLB_SIZE / 2 << HV_PAGE_SHIFT)
 #define TLB_STK_NONE	0x8000000000000000UL	/* see forget_stack() */
 
-#define JC_BITS		16
+#define JC_BITS		14
 #define JC_SIZE		(1u << JC_BITS)
 #define JC_SHIFT	2	/* lowest address bit that takes part in the index */
 #define JC_INDEX(va)	(((va) >> JC_SHIFT) & (JC_SIZE - 1))
