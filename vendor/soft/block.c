@@ -86,6 +86,13 @@ struct cpage *soft_cpage(struct soft_vcpu *sv, gfn_t gfn, bool create)
 	return p;
 }
 
+static void link_add(struct link *l, struct block *to)
+{
+	l->to = to;
+	l->next_in = to->in;
+	to->in = l;
+}
+
 static void link_remove(struct link *l)
 {
 	for (struct link **pp = &l->to->in; *pp; pp = &(*pp)->next_in) {
@@ -133,9 +140,7 @@ static void link_far(struct soft_vcpu *sv, struct link *l, struct block *to)
 		return;
 	patch_jump(sv, l->site, to->code_jc - sv->cb.rx + to->poll);
 	__builtin_memcpy(sv->cb.rw + l->site - l->load, &at, 4);
-	l->to = to;
-	l->next_in = to->in;
-	to->in = l;
+	link_add(l, to);
 }
 
 void soft_link(struct soft_vcpu *sv, struct link *l, struct block *to)
@@ -152,9 +157,7 @@ void soft_link(struct soft_vcpu *sv, struct link *l, struct block *to)
 	/* backward jumps look at the kick flag; so does the way into vector code, for its registers */
 	direct = to->offset > l->from->offset && (!to->vec || l->from->vec);
 	patch_jump(sv, l->site, to->code_jc - sv->cb.rx + (l->ret ? 0 : direct ? to->entry : to->poll));
-	l->to = to;
-	l->next_in = to->in;
-	to->in = l;
+	link_add(l, to);
 }
 
 /* No way leads into the block any more; its memory stays until all code is dropped. */

@@ -52,12 +52,11 @@ static inline struct jc_entry jc_empty(u32 j)
 /*
  * The return stack: what the last calls of 64-bit code pushed, and where the code after them is. A return that finds its
  * address on top goes there, and needs no jump cache. Returns take an entry off whether it is theirs or not, so that calls
- * and returns stay in step where code returns to somewhere else, as retpolines do. soft_vcpu.ret_top is a byte, four for
- * each entry: it wraps by itself.
+ * and returns stay in step where code returns to somewhere else, as retpolines do. soft_vcpu.ret_top is a byte, RET_STEP
+ * for each entry: it wraps by itself.
  */
-#define RET_BITS	6
-#define RET_SIZE	(1u << RET_BITS)
-#define RET_STEP	4
+#define RET_SIZE	64u
+#define RET_STEP	(256 / (s32)RET_SIZE)
 #define RET_EMPTY	0x8000000000000000UL	/* no canonical address's complement */
 struct ret_entry {
 	u64 not_va;		/* complement of the return address */

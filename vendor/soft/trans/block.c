@@ -142,15 +142,6 @@ static void emit_cold(struct trans *t)
 		case COLD_LINK: {
 			struct link *l = &t->b->link[c->arg];
 
-			if (l->ret) {
-				/* come here from anywhere, with the return address in T1 */
-				l->stub = em_rx(e) - cb->rx;
-				em_lea(e, 8, T1, HMEM(T1, -c->off));
-				em_mov_mr(e, 8, SV(page_va), T1);
-				l->off = c->off;
-				em_patch32(e, em_call32(e), cb->stub_link);
-				break;
-			}
 			if (l->alone && t->away[c->insn]) {
 				/* the twin begins with the flags: the link is the jump after this */
 				trans_flags_back(t, c->insn);
@@ -158,6 +149,11 @@ static void emit_cold(struct trans *t)
 			}
 			l->stub = em_rx(e) - cb->rx;
 			l->off = c->off;
+			if (l->ret) {
+				/* come here from anywhere, with the return address in T1 */
+				em_lea(e, 8, T1, HMEM(T1, -c->off));
+				em_mov_mr(e, 8, SV(page_va), T1);
+			}
 			em_patch32(e, em_call32(e), cb->stub_link);
 			if (l->load) {
 				em_lea(e, 8, T1, HMEM(T1, c->off & ~HV_PAGE_MASK));

@@ -403,18 +403,10 @@ static bool trans_lea(struct trans *t, const struct insn *in)
 	if (in->opsize == 2 && h == H_NONE)
 		return false;
 	if (trans_64(t) && in->opsize >= 4 && in->addrsize == 8 && in->base < X86_NR_GPR) {
-		u8 base = trans_home[in->base], index = H_NONE, dst = h == H_NONE ? T1 : h;
+		u8 base, index;
 
-		if (base == H_NONE) {
-			base = T1;
-			trans_gpr_load(t, 8, T1, in->base);
-		}
-		if (in->index != INSN_BASE_NONE) {
-			index = trans_home[in->index] == H_NONE ? T2 : trans_home[in->index];
-			if (index == T2)
-				trans_gpr_load(t, 8, T2, in->index);
-		}
-		em_lea(&t->e, in->opsize, dst, HMEM_X(base, index, in->scale, (s32)in->disp));
+		trans_base_index(t, in, &base, &index);
+		em_lea(&t->e, in->opsize, h == H_NONE ? T1 : h, HMEM_X(base, index, in->scale, (s32)in->disp));
 		if (h == H_NONE)
 			em_mov_mr(&t->e, 8, GPR_MEM(o->reg), T1);
 		return true;

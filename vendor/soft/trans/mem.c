@@ -58,6 +58,25 @@ void trans_page_off(struct trans *t, u8 dst, s64 off)
 	}
 }
 
+void trans_base_index(struct trans *t, const struct insn *in, u8 *base, u8 *index)
+{
+	*base = *index = H_NONE;
+	if (in->base != INSN_BASE_NONE) {
+		*base = trans_home[in->base];
+		if (*base == H_NONE) {
+			em_mov_rm(&t->e, 8, T1, GPR_MEM(in->base));
+			*base = T1;
+		}
+	}
+	if (in->index != INSN_BASE_NONE) {
+		*index = trans_home[in->index];
+		if (*index == H_NONE) {
+			em_mov_rm(&t->e, 8, T2, GPR_MEM(in->index));
+			*index = T2;
+		}
+	}
+}
+
 bool trans_ea(struct trans *t, const struct insn *in)
 {
 	u8 size = in->addrsize == 8 ? 8 : 4;
@@ -71,20 +90,7 @@ bool trans_ea(struct trans *t, const struct insn *in)
 		if (size == 4)
 			em_mov_rr(&t->e, 4, T1, T1);
 	} else {
-		if (in->base != INSN_BASE_NONE) {
-			base = trans_home[in->base];
-			if (base == H_NONE) {
-				em_mov_rm(&t->e, 8, T1, GPR_MEM(in->base));
-				base = T1;
-			}
-		}
-		if (in->index != INSN_BASE_NONE) {
-			index = trans_home[in->index];
-			if (index == H_NONE) {
-				em_mov_rm(&t->e, 8, T2, GPR_MEM(in->index));
-				index = T2;
-			}
-		}
+		trans_base_index(t, in, &base, &index);
 		if (index == H_NONE && !in->disp && base != H_NONE)
 			em_mov_rr(&t->e, size, T1, base);
 		else if (index == H_NONE && base == H_NONE)

@@ -102,6 +102,8 @@ void trans_flags_back(struct trans *t, u32 i);
 /* move guest register to dst, flags kept */
 void trans_gpr_load(struct trans *t, u8 size, u8 dst, u8 guest);
 void trans_gpr_store(struct trans *t, u8 guest, u8 src);		/* whole 64 bits */
+/* The host registers of base and index, H_NONE where there is none; not for RIP. Clobbers T1 and T2 for those without a home. */
+void trans_base_index(struct trans *t, const struct insn *in, u8 *base, u8 *index);
 /* The memory operand's address into T1: linear in 64-bit mode, else the offset in its segment. */
 bool trans_ea(struct trans *t, const struct insn *in);
 /*
@@ -151,7 +153,7 @@ bool trans_links(const struct trans *t, s64 off);
 void trans_link(struct trans *t, u8 *site, s64 off, bool alone);
 /* Unconditional, to page start + off; opsize: of the jump, as in struct insn, or 0 if it is none. */
 void trans_goto_off(struct trans *t, s64 off, u8 opsize);
-/* The same through the jump cache. from: where the emulator goes on if the target is outside CS. */
+/* The same to another page. from: where the emulator goes on if the target is outside CS. */
 void trans_goto_far(struct trans *t, s64 off, u8 opsize, s32 from);
 void trans_jump_t1(struct trans *t);			/* to the linear address in T1 */
 void trans_lookup(struct emitter *e, const struct codebuf *cb);		/* the same, outside blocks */
