@@ -67,13 +67,19 @@ class Console:
 
     def command(self, line, seconds=None):
         """Types a shell command and returns (output, exit status)."""
-        self.send(line + '; echo "E""ND:$?"\r')
-        self.expect(r'echo "E""ND:\$\?"\r*\n', 20)
+        # the shell says where the output begins: in the echo of what was typed there may be a line of the kernel's
+        self.send('echo "BE""GIN"; ' + line + '; echo "E""ND:$?"\r')
+        self.expect(r"BEGIN\r*\n", 20)
         start = self.at
         m = self.expect(r"END:(\d+)\r*\n", seconds)
         out = self.log[start:m.start()].replace("\r", "")
         self.expect(PROMPT, 20)
         return out, int(m.group(1))
+
+    def at_prompt(self, seconds):
+        """Waits for the shell and keeps the kernel's messages in its log: on the console they land in what commands print."""
+        self.expect(PROMPT, seconds)
+        self.command("dmesg -n 1")
 
     def wait(self, seconds):
         """The exit status, or an error if there is none in time. Output goes on being read meanwhile."""

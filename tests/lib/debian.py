@@ -3,7 +3,7 @@
 import glob
 import os
 
-from console import PROMPT, ConsoleError
+from console import ConsoleError
 from qemu import CACHE
 
 DISK = os.path.join(CACHE, "debian.img")
@@ -47,8 +47,7 @@ def login(q, seconds=240):
     c.expect(r"root@debian:~# ", 60)
     # no escape sequences, no line breaks: what comes back is what was said
     c.send("stty cols 1000; TERM=dumb PS1='anykvm:\\w# ' exec bash --norc\r")
-    c.expect(r"norc\r*\n", 30)
-    c.expect(PROMPT, 30)
+    c.at_prompt(30)
 
 
 def poweroff(q, seconds=90):

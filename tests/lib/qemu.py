@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 
-from console import PROMPT, Console, ConsoleError, Tap
+from console import Console, ConsoleError, Tap
 from kernel_log import trouble
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -172,7 +172,7 @@ class Qemu:
     def up(self, seconds=60):
         """Waits for the guest's shell."""
         self.console.expect("init: first line", seconds)
-        self.console.expect(PROMPT, 30)
+        self.console.at_prompt(30)
         if self.load:
             self.sh(self.load)
 
