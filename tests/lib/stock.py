@@ -137,10 +137,16 @@ class Machine:
             except ConnectionError:
                 got = b""
             if not got:
-                raise MachineEnded("ended")
+                raise MachineEnded("ended" + self.fatal())
             self.rest += got
         line, self.rest = self.rest.split(b"\n", 1)
         return line.decode(errors="replace").rstrip()
+
+    def fatal(self):
+        """What QEMU said where it gave up on its own: there are guests that TCG has no answer to."""
+        with open(self.console(), errors="replace") as f:
+            said = re.search(r"qemu: fatal: (.+)", f.read())
+        return ": QEMU's '%s'" % said.group(1).rstrip() if said else ""
 
     def close(self):
         """Ends it, and prints what its kernel complained about."""
