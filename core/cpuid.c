@@ -103,7 +103,7 @@ static void runtime_bits(struct vcpu *v, u32 leaf, u32 subleaf, u32 r[4])
 		base = vcpu_apic_base(v);
 		if (!vm_has_quirk(v->vm, KVM_X86_QUIRK_MISC_ENABLE_NO_MWAIT))
 			set_bit_if(&r[CPUID_ECX], 3, v->priv->misc_enable & MISC_ENABLE_MWAIT);
-		set_bit_if(&r[CPUID_EDX], 9, (r[CPUID_EDX] & BIT(9)) && (base & APIC_BASE_ENABLE));
+		set_bit_if(&r[CPUID_EDX], 9, base & APIC_BASE_ENABLE);	/* whatever the client said */
 		break;
 	case 7:
 		if (subleaf == 0)

@@ -120,6 +120,27 @@ static void hidden_bit_is_hidden(void **state)
 	free(c);
 }
 
+/* Leaf 1's APIC bit follows the APIC base, whatever the client set; before the first run and after it. */
+static void apic_bit(void **state)
+{
+	struct kvm_cpuid2 *c = t_supported_cpuid(vm.kvm);
+	struct kvm_sregs s;
+	uint32_t r[4], i, round;
+
+	for (round = 0; round < 4; round++) {
+		t_ok(T(cpu.fd, KVM_GET_SREGS, &s));
+		s.apic_base = 0xfee00000 | (round & 1 ? 0x800 : 0);
+		t_ok(T(cpu.fd, KVM_SET_SREGS, &s));
+		for (i = 0; i < c->nent; i++)
+			if (c->entries[i].function == 1)
+				c->entries[i].edx ^= 1 << 9;
+		t_ok(T(cpu.fd, KVM_SET_CPUID2, c));
+		guest_cpuid(1, 0, r);
+		assert_int_equal(r[3] & 1 << 9, round & 1 ? 1 << 9 : 0);
+	}
+	free(c);
+}
+
 /* OSXSAVE follows CR4, with KVM_GET_CPUID2 as in the guest. */
 static void run_time_bits(void **state)
 {
@@ -185,5 +206,5 @@ static void refusals(void **state)
 }
 
 #define CASE(f) cmocka_unit_test_setup_teardown(f, begin, end)
-T_MAIN(CASE(supported), CASE(set_get_and_guest), CASE(hidden_bit_is_hidden), CASE(run_time_bits),
+T_MAIN(CASE(supported), CASE(set_get_and_guest), CASE(hidden_bit_is_hidden), CASE(run_time_bits), CASE(apic_bit),
        CASE(no_change_after_run), CASE(refusals))
