@@ -13,6 +13,7 @@
  */
 struct vm;
 struct vcpu;
+struct vm_device;
 struct vendor_ops;
 
 /* ---- called by the glue; nr is the full 32-bit ioctl number, arg the caller's third argument ---- */
@@ -20,6 +21,7 @@ struct vendor_ops;
 long core_system_ioctl(u32 nr, u64 arg);
 long core_vm_ioctl(struct vm *vm, u32 nr, u64 arg);
 long core_vcpu_ioctl(struct vcpu *vcpu, u32 nr, u64 arg);
+long core_device_ioctl(struct vm_device *d, u32 nr, u64 arg);
 /*
  * Read from a stats descriptor (GLUE_VM_STATS, GLUE_VCPU_STATS; obj as given to glue_fd_new()):
  * bytes, 0 at the end.
@@ -31,6 +33,7 @@ void core_stats_put(void *obj);		/* its last reference is gone */
  * vCPU itself stays until the VM dies. */
 void core_vm_put(struct vm *vm);
 void core_vcpu_put(struct vcpu *vcpu);
+void core_device_put(struct vm_device *d);	/* of the last reference: it ends */
 void core_vm_get(struct vm *vm);
 
 /* ---- provided by the glue ---- */

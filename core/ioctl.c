@@ -83,6 +83,7 @@ struct ioctl_row {
 	STRUCT(KVM_UNREGISTER_COALESCED_MMIO, vm_unregister_coalesced, struct kvm_coalesced_mmio_zone)	\
 	VALUE(KVM_SET_BOOT_CPU_ID, vm_set_boot_cpu_id)						\
 	STRUCT(KVM_X86_SET_MSR_FILTER, vm_set_msr_filter, struct kvm_msr_filter)		\
+	STRUCT(KVM_CREATE_DEVICE, vm_create_device, struct kvm_create_device)			\
 	NONE(KVM_GET_STATS_FD, vm_get_stats_fd)
 
 #define VCPU_ROWS(NONE, VALUE, STRUCT, INPUT, LIST)						\
@@ -132,6 +133,11 @@ struct ioctl_row {
 	STRUCT(KVM_X86_SETUP_MCE, vcpu_setup_mce, u64)						\
 	STRUCT(KVM_X86_SET_MCE, vcpu_set_mce, struct kvm_x86_mce)				\
 	NONE(KVM_GET_STATS_FD, vcpu_get_stats_fd)
+
+#define DEVICE_ROWS(NONE, VALUE, STRUCT, INPUT, LIST)						\
+	STRUCT(KVM_SET_DEVICE_ATTR, device_set_attr, struct kvm_device_attr)			\
+	VALUE(KVM_GET_DEVICE_ATTR, device_get_attr)						\
+	STRUCT(KVM_HAS_DEVICE_ATTR, device_has_attr, struct kvm_device_attr)
 
 /* ---- handlers too small for a file ----------------------------------------------------------- */
 
@@ -224,10 +230,14 @@ VM_ROWS(WRAP_NONE, WRAP_VALUE, WRAP_STRUCT, WRAP_STRUCT, WRAP_LIST)
 #define OBJ struct vcpu
 VCPU_ROWS(WRAP_NONE, WRAP_VALUE, WRAP_STRUCT, WRAP_STRUCT, WRAP_LIST)
 #undef OBJ
+#define OBJ struct vm_device
+DEVICE_ROWS(WRAP_NONE, WRAP_VALUE, WRAP_STRUCT, WRAP_STRUCT, WRAP_LIST)
+#undef OBJ
 
 static const struct ioctl_row sys_table[] = TABLE(SYS_ROWS);
 static const struct ioctl_row vm_table[] = TABLE(VM_ROWS);
 static const struct ioctl_row vcpu_table[] = TABLE(VCPU_ROWS);
+static const struct ioctl_row device_table[] = TABLE(DEVICE_ROWS);
 
 static const struct ioctl_row *row_find(const struct ioctl_row *table, unsigned int n, u32 nr)
 {
@@ -293,14 +303,26 @@ long core_system_ioctl(u32 nr, u64 arg)
 	return row ? call(row, NULL, arg) : -ENOTTY;
 }
 
-long core_vm_ioctl(struct vm *vm, u32 nr, u64 arg)
+/* On an object of that VM's, which only who created the VM may use. */
+static long call_as_owner(struct vm *vm, const struct ioctl_row *table, unsigned int n, void *obj,
+			  u32 nr, u64 arg)
 {
 	const struct ioctl_row *row;
 
 	if (!glue_same_owner(vm->priv->owner))
 		return -EIO;
-	row = row_find(vm_table, ARRAY_SIZE(vm_table), nr);
-	return row ? call(row, vm, arg) : -ENOTTY;
+	row = row_find(table, n, nr);
+	return row ? call(row, obj, arg) : -ENOTTY;
+}
+
+long core_vm_ioctl(struct vm *vm, u32 nr, u64 arg)
+{
+	return call_as_owner(vm, vm_table, ARRAY_SIZE(vm_table), vm, nr, arg);
+}
+
+long core_device_ioctl(struct vm_device *d, u32 nr, u64 arg)
+{
+	return call_as_owner(d->vm, device_table, ARRAY_SIZE(device_table), d, nr, arg);
 }
 
 long core_vcpu_ioctl(struct vcpu *vcpu, u32 nr, u64 arg)

@@ -85,6 +85,12 @@ long vm_register_coalesced(struct vm *vm, struct kvm_coalesced_mmio_zone *z);
 long vm_unregister_coalesced(struct vm *vm, struct kvm_coalesced_mmio_zone *z);
 void coalesced_destroy(struct vm *vm);
 
+/* device.c */
+long vm_create_device(struct vm *vm, struct kvm_create_device *c);
+long device_set_attr(struct vm_device *d, struct kvm_device_attr *a);
+long device_get_attr(struct vm_device *d, u64 uarg);
+long device_has_attr(struct vm_device *d, struct kvm_device_attr *a);
+
 /* state.c */
 long vcpu_get_regs(struct vcpu *vcpu, struct kvm_regs *r);
 long vcpu_set_regs(struct vcpu *vcpu, struct kvm_regs *r);

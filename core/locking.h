@@ -6,7 +6,8 @@
  *
  * vcpu->mutex		one ioctl at a time on a vCPU; all of *vcpu->st, vcpu->xsave and vcpu->priv
  *			but the marked atomics; held for all of KVM_RUN
- * vm->lock		vm->vcpus[], nr_vcpus, irqchip creation, capabilities switched on
+ * vm->lock		vm->vcpus[], nr_vcpus, irqchip creation, capabilities switched on, the
+ *			device's list of VFIO groups
  * vm->slots_lock	writers of vm->memslots, dirty log ioctls
  * priv->irq_lock	writers of a VM's irqfds, ioeventfds, coalesced zones and MSR filter
  *

@@ -200,6 +200,7 @@ struct vm_priv {
 	bool irqchip_split, has_pit;
 	u64 tss_addr, identity_map_addr;
 	u32 nr_mmu_pages;		/* KVM_SET_NR_MMU_PAGES, which has nothing to limit */
+	u32 has_device;			/* KVM_CREATE_DEVICE; atomic */
 	/* kvmclock: guest ns = host monotonic + offset */
 	s64 clock_offset;
 	u64 pv_wall_clock;		/* MSR_KVM_WALL_CLOCK, one for all vCPUs; atomic */
@@ -224,6 +225,12 @@ struct vm_priv {
 	struct host_spinlock ring_lock;		/* who puts writes into it */
 	struct msr_filter *msr_filter;		/* published; NULL: everything allowed */
 	struct vm_stats *stat;
+};
+
+/* What KVM_CREATE_DEVICE makes, core/device.c */
+struct vm_device {
+	struct vm *vm;			/* a reference */
+	struct vfio_group *groups;	/* under vm->lock */
 };
 
 /*

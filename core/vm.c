@@ -3,7 +3,7 @@
  * vm.c - the life of a VM: vm_create(), arch_vm_init(), hardware_enable_all() for the first one,
  * references, the end.
  *
- * A VM lives while a descriptor of it, of one of its vCPUs or of their statistics lives. A vCPU
+ * A VM lives while a descriptor of it, of one of its vCPUs, of their statistics or of its device lives. A vCPU
  * lives as long as its VM: closing its descriptor leaves it, and its id, in place.
  */
 #include "ioctl.h"

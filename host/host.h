@@ -208,6 +208,18 @@ bool host_eventfd_watches(struct host_eventfd_watch *w, const struct host_eventf
 /* Has the eventfd seen its last reference go? */
 bool host_eventfd_watch_ended(struct host_eventfd_watch *w);
 
+/* ---- VFIO groups of the calling program ------------------------------------------------------ */
+
+struct host_vfio_group {
+	u64 id;		/* tells groups apart while they are open */
+	int fd;		/* user space: our own duplicate */
+};
+/* Which group fd is. -EBADF; -EINVAL: another kind of file. */
+int host_vfio_group_id(int fd, u64 *id);
+/* The same with a reference on the open file, for host_vfio_group_put(). Or -EMFILE. */
+int host_vfio_group_get(int fd, struct host_vfio_group *g);
+void host_vfio_group_put(struct host_vfio_group *g);
+
 /* ---- randomness, log ------------------------------------------------------------------------- */
 
 void host_random(void *buf, size_t n);

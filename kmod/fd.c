@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
-/* fd.c - the kernel's side of core/entry.h: VMs, vCPUs and their statistics as anonymous files. */
+/* fd.c - the kernel's side of core/entry.h: VMs, vCPUs, their statistics and devices as anonymous files. */
 #include <linux/anon_inodes.h>
 #include <linux/fs.h>
 #include <linux/kvm.h>
@@ -143,6 +143,22 @@ static int stats_release(struct inode *inode, struct file *file)
 	return 0;
 }
 
+static long device_ioctl(struct file *file, unsigned int nr, unsigned long arg)
+{
+	struct handle *h = file->private_data;
+
+	return core_device_ioctl(h->obj, nr, arg);
+}
+
+static int device_release(struct inode *inode, struct file *file)
+{
+	struct handle *h = file->private_data;
+
+	core_device_put(h->obj);
+	kfree(h);
+	return 0;
+}
+
 static const struct file_operations vm_fops = {
 	.owner = THIS_MODULE, .unlocked_ioctl = vm_ioctl, .release = vm_release,
 	.llseek = noop_llseek,
@@ -158,11 +174,16 @@ static const struct file_operations stats_fops = {
 	.owner = THIS_MODULE, .read = stats_read, .release = stats_release, .llseek = noop_llseek,
 };
 
+static const struct file_operations device_fops = {
+	.owner = THIS_MODULE, .unlocked_ioctl = device_ioctl, .release = device_release,
+};
+
 int glue_fd_new(enum glue_kind kind, void *obj, struct glue_shared *shared, const char *name)
 {
 	static const struct file_operations *const fops[] = {
 		[GLUE_VM] = &vm_fops, [GLUE_VCPU] = &vcpu_fops,
 		[GLUE_VM_STATS] = &stats_fops, [GLUE_VCPU_STATS] = &stats_fops,
+		[GLUE_DEVICE] = &device_fops,
 	};
 	struct handle *h;
 	int fd;

@@ -86,6 +86,9 @@ static int do_ioctl(int fd, u32 nr, unsigned long arg)
 	case FD_VCPU:
 		ret = vcpu_ioctl(o->obj, nr, arg);
 		break;
+	case FD_DEVICE:
+		ret = core_device_ioctl(o->obj, nr, arg);
+		break;
 	default:
 		ret = -ENOTTY;
 	}

@@ -20,7 +20,7 @@
 #include "../host/user/fail.h"
 
 #define NR_BUCKETS	256
-/* The memfd behind an open /dev/kvm; those of VMs, vCPUs and statistics: kvm-v... */
+/* The memfd behind an open /dev/kvm; those of VMs, vCPUs, statistics and devices: kvm-v... */
 #define SYSTEM_NAME	"kvm"
 #define NAME_SIZE	64
 
@@ -129,6 +129,9 @@ static void release_core_object(enum fd_kind kind, void *obj)
 	case FD_VM_STATS:
 	case FD_VCPU_STATS:
 		core_stats_put(obj);
+		break;
+	case FD_DEVICE:
+		core_device_put(obj);
 		break;
 	}
 }
@@ -243,6 +246,11 @@ enum fd_kind fd_kind_of(int fd, u64 ino)
 		kind = o->kind;
 	put_old(o);
 	return kind;
+}
+
+enum fd_kind fd_kind_now(int fd)
+{
+	return fd_has_entry(fd) ? fd_kind_of(fd, inode_of(fd)) : FD_NONE;
 }
 
 /* Look for descriptors of o that we have not seen being made, before its last known one goes. */
@@ -480,6 +488,11 @@ int fd_open_system(void)
 
 /* core's glue: entry.h */
 
+static bool is_stats(enum fd_kind kind)
+{
+	return kind == FD_VM_STATS || kind == FD_VCPU_STATS;
+}
+
 static void stats_write(void *obj, int fd)
 {
 	u8 buf[512];
@@ -498,7 +511,7 @@ void fd_stats_refresh(int fd)
 
 	if (!o)
 		return;
-	if ((o->kind == FD_VM_STATS || o->kind == FD_VCPU_STATS) && fd_usable(o))
+	if (is_stats(o->kind) && fd_usable(o))
 		stats_write(o->obj, fd);
 	put_old(o);
 }
@@ -510,6 +523,7 @@ int glue_fd_new(enum glue_kind kind, void *obj, struct glue_shared *shared, cons
 		[GLUE_VCPU] = FD_VCPU,
 		[GLUE_VM_STATS] = FD_VM_STATS,
 		[GLUE_VCPU_STATS] = FD_VCPU_STATS,
+		[GLUE_DEVICE] = FD_DEVICE,
 	};
 	int fd, ret;
 
@@ -529,7 +543,7 @@ int glue_fd_new(enum glue_kind kind, void *obj, struct glue_shared *shared, cons
 	}
 	if (shared)
 		shared->fd = -1;
-	else if (kind != GLUE_VM)
+	else if (is_stats(kinds[kind]))
 		stats_write(obj, fd);
 	return fd;
 }

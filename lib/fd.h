@@ -9,7 +9,7 @@
 #include "../core/entry.h"
 #include "../core/hv.h"
 
-enum fd_kind { FD_NONE, FD_SYSTEM, FD_VM, FD_VCPU, FD_VM_STATS, FD_VCPU_STATS };
+enum fd_kind { FD_NONE, FD_SYSTEM, FD_VM, FD_VCPU, FD_VM_STATS, FD_VCPU_STATS, FD_DEVICE };
 
 /*
  * An open KVM file: what the kernel calls a struct file. Memory of this type is never used for
@@ -18,7 +18,7 @@ enum fd_kind { FD_NONE, FD_SYSTEM, FD_VM, FD_VCPU, FD_VM_STATS, FD_VCPU_STATS };
 struct fd_object {
 	u32 refs;		/* one per table entry, one per call in progress */
 	enum fd_kind kind;
-	/* struct vm, struct vcpu, core's stats object; NULL for the system */
+	/* struct vm, vcpu or device, core's stats object; NULL for the system */
 	void *obj;
 	u64 ino;		/* of the memfd: tells whether a descriptor still is this file */
 	u64 token;		/* process that created it; another one gets -EIO */
@@ -52,6 +52,8 @@ int fd_new_memfd(const char *name);
  * What kind of file of ours fd is, if its inode number is ino; else FD_NONE. No system call.
  */
 enum fd_kind fd_kind_of(int fd, u64 ino);
+/** The same, and asks the kernel for the inode number. */
+enum fd_kind fd_kind_now(int fd);
 /**
  * fd is not in the table: has it come from another process, by exec or over a socket? /dev/kvm
  * belongs to nobody and is taken in: the object with a reference in *out, 0. What belongs to that

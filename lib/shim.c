@@ -175,7 +175,7 @@ SHIM int ioctl(int fd, unsigned long request, ...)
 	return -1;
 }
 
-/* ---- mmap: a vCPU's dirty ring is for sharing, not for executing ---- */
+/* ---- mmap: only vCPUs have something to map; their dirty ring is for sharing, not for executing ---- */
 
 #define RING_OFFSET	((u64)KVM_DIRTY_LOG_PAGE_OFFSET * HV_PAGE_SIZE)
 
@@ -185,10 +185,12 @@ SHIM int ioctl(int fd, unsigned long request, ...)
  */
 static void *do_mmap(void *addr, size_t len, int prot, int flags, int fd, u64 offset)
 {
+	enum fd_kind kind = (flags & MAP_ANONYMOUS) ? FD_NONE : fd_kind_now(fd);
 	long ret = -EINVAL;
 
-	if (fd < 0 || !fd_has_entry(fd) || offset + len <= RING_OFFSET ||
-	    ((flags & MAP_SHARED) && !(prot & PROT_EXEC)))
+	if (kind != FD_NONE && kind != FD_VCPU)
+		ret = -ENODEV;
+	else if (kind == FD_NONE || offset + len <= RING_OFFSET || ((flags & MAP_SHARED) && !(prot & PROT_EXEC)))
 		ret = sys6(__NR_mmap, (u64)addr, len, (u64)prot, (u64)flags, (u64)fd, offset);
 	if (!sys_is_err(ret))
 		return (void *)ret;

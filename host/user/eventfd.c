@@ -42,17 +42,24 @@ const char *host_proc_find(const char *s, const char *what)
 	return NULL;
 }
 
-/* -EINVAL if fd is not an eventfd, as far as /proc can tell. */
-static int check_is_eventfd(int fd)
+bool host_proc_link(int fd, char link[PROC_LINK_SIZE])
 {
-	char path[48], link[64];
+	char path[48];
 	long n;
 
 	append_fd(path, append(path, 0, "/proc/self/fd/"), fd);
-	n = sys3(__NR_readlink, (u64)path, (u64)link, sizeof(link) - 1);
-	if (n < 0)
+	n = sys3(__NR_readlink, (u64)path, (u64)link, PROC_LINK_SIZE - 1);
+	link[n > 0 ? n : 0] = 0;
+	return n > 0;
+}
+
+/* -EINVAL if fd is not an eventfd, as far as /proc can tell. */
+static int check_is_eventfd(int fd)
+{
+	char link[PROC_LINK_SIZE];
+
+	if (!host_proc_link(fd, link))
 		return 0;
-	link[n] = 0;
 	return host_proc_find(link, "anon_inode:[eventfd]") ? 0 : -EINVAL;
 }
 

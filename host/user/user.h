@@ -68,6 +68,9 @@ void host_mem_after_fork(void);
 void host_signal_after_fork(void);
 void host_clock_init(void);
 
+/** vfio.c: the name of a VFIO group's device? It is the path of an open file, NUL-terminated. */
+bool host_vfio_is_group_name(const char *path);
+
 /* ---- eventwatch.c: hints of whoever sees the client write to descriptors and close them ---- */
 
 /* A bit for each number, modulo, that a watched eventfd has been seen at. */

@@ -96,7 +96,7 @@ long call_n(int fd, unsigned long nr, unsigned long arg)
 	return call(fd, nr, (const void *)arg);
 }
 
-static void shut(int fd)
+void shut(int fd)
 {
 	if (device)
 		close(fd);
@@ -246,6 +246,7 @@ static void begin(uint64_t number)
 	fill_memory();
 	s.number = number;
 	s.cpus = 0;
+	s.device = -1;
 	s.msi_gsis = 0;
 	s.pv_enforced = false;
 	memset(s.got, 0, sizeof(s.got));
@@ -278,6 +279,8 @@ static void end(void)
 		munmap(s.cpu[i].run, RUN_SIZE);
 		shut(s.cpu[i].fd);
 	}
+	if (s.device >= 0)
+		shut(s.device);
 	shut(s.vm);
 	for (i = 0; i < EVENTS; i++)
 		close(s.event[i]);

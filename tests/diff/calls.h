@@ -47,6 +47,7 @@ struct seq {
 		struct kvm_run *run;
 	} cpu[CPUS];
 	int event[EVENTS];
+	int device;		/* -1: none */
 	/* what was read last */
 	struct {
 		bool have;
@@ -72,6 +73,7 @@ void out_words(const void *p, size_t n);
 uint32_t hash(const void *p, size_t n);
 long call(int fd, unsigned long nr, const void *arg);
 long call_n(int fd, unsigned long nr, unsigned long arg);
+void shut(int fd);
 void vcpu_add(unsigned long id);
 void fill_memory(void);
 

@@ -451,6 +451,51 @@ static void op_small(struct rnd *r)
 	}
 }
 
+static void device_create(struct rnd *r)
+{
+	struct kvm_create_device c = { .type = one_in(r, 4) ? (uint32_t)rnd_odd(r) : KVM_DEV_TYPE_VFIO };
+	long ret;
+
+	if (one_in(r, 3))
+		c.flags = one_in(r, 2) ? KVM_CREATE_DEVICE_TEST : (uint32_t)rnd_odd(r);
+	out(" create %x %x", c.type, c.flags);
+	ret = call(s.vm, KVM_CREATE_DEVICE, &c);
+	out_ret(ret);
+	if (!ret && !(c.flags & KVM_CREATE_DEVICE_TEST))
+		s.device = (int)c.fd;
+}
+
+/* The VFIO device; there are no groups to give to it. */
+static void op_device(struct rnd *r)
+{
+	static const unsigned long nrs[] = {
+		KVM_HAS_DEVICE_ATTR, KVM_GET_DEVICE_ATTR, KVM_SET_DEVICE_ATTR, KVM_SET_DEVICE_ATTR, KVM_RUN,
+	};
+	const int files[] = { -1, s.event[0], s.vm, s.device };
+	struct kvm_device_attr a = { .group = KVM_DEV_VFIO_GROUP, .attr = 1 + rnd_below(r, 2), .addr = 8 };
+	unsigned int nr = rnd_below(r, 5), file = rnd_below(r, 5);
+
+	if (s.device < 0 || one_in(r, 4)) {
+		device_create(r);
+		return;
+	}
+	if (one_in(r, 8)) {
+		out(" close");
+		shut(s.device);
+		s.device = -1;
+		return;
+	}
+	if (one_in(r, 4))
+		a.group = (uint32_t)rnd_odd(r);
+	if (one_in(r, 4))
+		a.attr = rnd_odd(r);
+	out(" %u file %u", nr, file);
+	out_words(&a, sizeof(a));
+	if (file < 4)
+		a.addr = (unsigned long)&files[file];
+	out_ret(call(s.device, nrs[nr], &a));
+}
+
 /* Pointers that lead nowhere. */
 static void op_bad_pointer(struct rnd *r)
 {
@@ -472,7 +517,7 @@ static void op_bad_pointer(struct rnd *r)
 		{ "ROUTING", KVM_SET_GSI_ROUTING, true }, { "IRQFD", KVM_IRQFD, true }, { "IOEVENTFD", KVM_IOEVENTFD, true },
 		{ "SIGNAL_MSI", KVM_SIGNAL_MSI, true }, { "PIT2", KVM_CREATE_PIT2, true }, { "SET_CLOCK", KVM_SET_CLOCK, true },
 		{ "GET_CLOCK", KVM_GET_CLOCK, true }, { "DIRTY", KVM_GET_DIRTY_LOG, true }, { "CLEAR", KVM_CLEAR_DIRTY_LOG, true },
-		{ "ENABLE_CAP", KVM_ENABLE_CAP, true }, { "FILTER", KVM_X86_SET_MSR_FILTER, true },
+		{ "ENABLE_CAP", KVM_ENABLE_CAP, true }, { "DEVICE", KVM_CREATE_DEVICE, true }, { "FILTER", KVM_X86_SET_MSR_FILTER, true },
 		{ "COALESCED", KVM_REGISTER_COALESCED_MMIO, true }, { "GET_IRQCHIP", KVM_GET_IRQCHIP, true }, { "SET_IRQCHIP", KVM_SET_IRQCHIP, true },
 		{ "GET_PIT2", KVM_GET_PIT2, true }, { "SET_PIT2", KVM_SET_PIT2, true }, { "REINJECT", KVM_REINJECT_CONTROL, true },
 		{ "GET_LAPIC", KVM_GET_LAPIC, false }, { "SET_LAPIC", KVM_SET_LAPIC, false },
@@ -495,5 +540,6 @@ const struct op ops[] = {
 	{ "ioeventfd", 5, op_ioeventfd }, { "coalesced", 3, op_coalesced }, { "clock", 3, op_clock }, { "reinject", 1, op_reinject },
 	{ "msr_filter", 3, op_msr_filter }, { "interrupt", 5, op_interrupt }, { "nmi", 4, op_nmi }, { "translate", 4, op_translate },
 	{ "mce", 4, op_mce }, { "cpuid", 3, op_cpuid }, { "guest_debug", 3, op_guest_debug }, { "small", 2, op_small },
+	{ "device", 3, op_device },
 	{ "bad_pointer", 4, op_bad_pointer }, { NULL, 0, NULL },
 };

@@ -201,6 +201,14 @@ static long try_stats(void)
 	return t_ioctl_n(vm_fd, KVM_GET_STATS_FD, 0);
 }
 
+static long try_device(void)
+{
+	struct kvm_create_device c = { .type = KVM_DEV_TYPE_VFIO };
+	long ret = t_ioctl(vm_fd, KVM_CREATE_DEVICE, &c);
+
+	return ret ? ret : c.fd;
+}
+
 static const struct op ops[] = {
 	{ "KVM_CREATE_VM", try_vm, undo_fd },
 	{ "KVM_CREATE_IRQCHIP", try_vm_with_irqchip, undo_fd },
@@ -214,6 +222,7 @@ static const struct op ops[] = {
 	{ "KVM_X86_SET_MSR_FILTER", try_msr_filter, undo_msr_filter },
 	{ "KVM_SET_GSI_ROUTING", try_routing, undo_nothing },
 	{ "KVM_GET_STATS_FD", try_stats, undo_fd },
+	{ "KVM_CREATE_DEVICE", try_device, undo_fd },
 };
 
 static bool expected(long ret)

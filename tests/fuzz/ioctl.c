@@ -37,7 +37,7 @@
 #define STUCK_S		30
 #define WORLD_CALLS	3000			/* then everything is closed, and it begins anew */
 
-enum kind { NONE, SYS, VM, VCPU, OTHER };
+enum kind { NONE, SYS, VM, VCPU, DEVICE, OTHER };
 
 static struct {
 	pthread_mutex_t lock;
@@ -390,6 +390,8 @@ static void fill(struct worker *w, unsigned long nr)
 		struct kvm_x86_mce *mce;
 		struct kvm_xcrs *xcrs;
 		struct kvm_clock_data *clock;
+		struct kvm_create_device *device;
+		struct kvm_device_attr *attr;
 		uint64_t *word;
 		uint32_t *half;
 	} a = { w->arg };
@@ -525,6 +527,17 @@ static void fill(struct worker *w, unsigned long nr)
 		a.clock->clock = rnd_odd(r);
 		a.clock->flags = rnd_below(r, 16);
 		return;
+	case KVM_CREATE_DEVICE:
+		a.device->type = one_in(r, 8) ? (uint32_t)rnd_odd(r) : KVM_DEV_TYPE_VFIO;
+		return;
+	case KVM_SET_DEVICE_ATTR:
+	case KVM_GET_DEVICE_ATTR:
+	case KVM_HAS_DEVICE_ATTR:	/* of a device's, or a vCPU's only one */
+		a.attr->group = rnd_below(r, 2);
+		a.attr->attr = rnd_below(r, 3);
+		a.attr->addr = (uintptr_t)w->arg + 4096;
+		*(int *)(w->arg + 4096) = fd_pick(r, 1 + rnd_below(r, OTHER), NULL);
+		return;
 	case KVM_SET_IDENTITY_MAP_ADDR:
 		*a.word = any_gpa(r) & ~0xfffUL;
 		return;
@@ -563,6 +576,9 @@ static void tame_pointers(struct worker *w, unsigned long nr)
 	case KVM_GET_DEVICE_ATTR:
 	case KVM_SET_DEVICE_ATTR:
 		tame((uint64_t *)&((struct kvm_device_attr *)w->arg)->addr);
+		break;
+	case KVM_CREATE_DEVICE:		/* new_device() makes them: another thread may write over a descriptor told here */
+		((struct kvm_create_device *)w->arg)->flags |= KVM_CREATE_DEVICE_TEST;
 		break;
 	case KVM_X86_SET_MSR_FILTER:
 		for (i = 0; i < KVM_MSR_FILTER_MAX_RANGES; i++)
@@ -631,8 +647,9 @@ static struct call calls[] = {
 	C(VM, KVM_GET_PIT, 1), C(VM, KVM_SET_PIT, 1), C(VM, KVM_GET_PIT2, 2), C(VM, KVM_SET_PIT2, 2), C(VM, KVM_REINJECT_CONTROL, 1),
 	C(VM, KVM_SET_CLOCK, 2), C(VM, KVM_GET_CLOCK, 2), C(VM, KVM_GET_DIRTY_LOG, 4), C(VM, KVM_CLEAR_DIRTY_LOG, 4),
 	C(VM, KVM_REGISTER_COALESCED_MMIO, 2), C(VM, KVM_UNREGISTER_COALESCED_MMIO, 2), N(VM, KVM_SET_BOOT_CPU_ID, 1),
-	C(VM, KVM_X86_SET_MSR_FILTER, 3), N(VM, KVM_GET_STATS_FD, 1), N(VM, KVM_RESET_DIRTY_RINGS, 1), C(VM, KVM_CREATE_DEVICE, 1),
+	C(VM, KVM_X86_SET_MSR_FILTER, 3), N(VM, KVM_GET_STATS_FD, 1), N(VM, KVM_RESET_DIRTY_RINGS, 1), C(VM, KVM_CREATE_DEVICE, 2),
 	N(VM, KVM_SET_NR_MMU_PAGES, 1), C(VM, KVM_SET_PMU_EVENT_FILTER, 1), C(VM, KVM_XEN_HVM_CONFIG, 1), C(VM, KVM_HAS_DEVICE_ATTR, 1),
+	C(DEVICE, KVM_SET_DEVICE_ATTR, 2), C(DEVICE, KVM_GET_DEVICE_ATTR, 1), C(DEVICE, KVM_HAS_DEVICE_ATTR, 1),
 	N(VCPU, KVM_RUN, 40), C(VCPU, KVM_GET_REGS, 6), C(VCPU, KVM_SET_REGS, 8), C(VCPU, KVM_GET_SREGS, 4), C(VCPU, KVM_SET_SREGS, 8),
 	C(VCPU, KVM_GET_SREGS2, 2), C(VCPU, KVM_SET_SREGS2, 4), C(VCPU, KVM_GET_FPU, 2), C(VCPU, KVM_SET_FPU, 2),
 	C(VCPU, KVM_GET_XSAVE, 2), C(VCPU, KVM_SET_XSAVE, 2), C(VCPU, KVM_GET_XSAVE2, 1), C(VCPU, KVM_GET_XCRS, 1),
@@ -682,6 +699,16 @@ static void new_vm(struct worker *w, long fd)
 		run = size > 0 ? mmap(NULL, (size_t)size, PROT_READ | PROT_WRITE, MAP_SHARED, (int)cpu, 0) : MAP_FAILED;
 		fd_add((int)cpu, VCPU, run == MAP_FAILED ? NULL : run);
 	}
+}
+
+static long new_device(struct worker *w, int fd)
+{
+	struct kvm_create_device c = { .type = KVM_DEV_TYPE_VFIO };
+	long ret = call(w, fd, KVM_CREATE_DEVICE, (unsigned long)&c);
+
+	if (!ret)
+		fd_add((int)c.fd, DEVICE, NULL);
+	return ret;
 }
 
 /* What the client may do to kvm_run between, and here also during, calls. */
@@ -734,7 +761,7 @@ static void one_call(struct worker *w)
 			rnd_fill(r, guest_mem() + rnd_below(r, 0x1000) * 16, 2048);
 		}
 	}
-	ret = call(w, fd, c->nr, arg);
+	ret = c->nr == KVM_CREATE_DEVICE && one_in(r, 2) ? new_device(w, fd) : call(w, fd, c->nr, arg);
 	__atomic_fetch_add(ret >= 0 ? &c->good : &c->bad, 1, __ATOMIC_RELAXED);
 	if (c->nr == KVM_RUN) {
 		__atomic_fetch_add(ret == -EINTR ? &interrupted : &guests_ran, ret == 0 || ret == -EINTR, __ATOMIC_RELAXED);
@@ -759,7 +786,7 @@ static void foreign_call(struct worker *w)
 	rnd_fill(r, w->arg, 1200);
 	if ((nr & 0xffff) == (KVM_RUN & 0xffff) || (nr & 0xffff) == (KVM_SET_SIGNAL_MASK & 0xffff))
 		return;		/* the mask may keep the kick away */
-	call(w, fd_pick(r, 1 + rnd_below(r, 4), NULL), nr, place(w, nr));
+	call(w, fd_pick(r, 1 + rnd_below(r, OTHER), NULL), nr, place(w, nr));
 }
 
 /* Masks that let the kick through, as well as such that are no masks. */

@@ -37,8 +37,8 @@ def skip(why):
     sys.exit(77)
 
 
-def require():
-    """Ends the test where an emulated machine cannot be made."""
+def require(*modules):
+    """Ends the test where an emulated machine, with these modules besides, cannot be made."""
     for program in ("qemu-system-x86_64", "cpio"):
         if not shutil.which(program):
             skip("no " + program)
@@ -46,7 +46,7 @@ def require():
         skip("no guest kernel; make kernel fetches it")
     if not os.path.exists("/bin/busybox"):
         skip("no busybox")
-    if not all(any(os.path.basename(f).startswith(m) for f in module_files(m)) for m in MODULES):
+    if not all(any(os.path.basename(f).startswith(m) for f in module_files(m)) for m in MODULES + modules):
         skip("modules of Debian's kernel are missing in " + CACHE)
 
 
@@ -57,16 +57,19 @@ class MachineEnded(Exception):
 
 
 class Machine:
-    """One emulated machine with these files (host's path -> its own), in which `script` runs."""
+    """One emulated machine with these files (host's path -> its own), in which `script` runs. Besides, modules and arguments
+    for the kernel, and devices."""
 
-    def __init__(self, files, script, cpus=1, memory=512, stall=60):
+    def __init__(self, files, script, cpus=1, memory=512, stall=60, modules=(), append="", devices=()):
         self.folder = tempfile.TemporaryDirectory()
         self.port, self.rest = None, b""
+        self.modules = MODULES + tuple(modules)
         path = os.path.join(self.folder.name, "port")
         argv = ["qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "max,+svm,+npt", "-M", "q35",
                 "-smp", str(cpus), "-m", str(memory), "-kernel", KERNEL, "-initrd", self.initramfs(files, script),
-                "-append", "console=ttyS0 quiet nokaslr mitigations=off no_timer_check panic=-1",
-                "-nographic", "-no-reboot", "-nic", "none", "-device", "virtio-serial",
+                "-append", "console=ttyS0 quiet nokaslr mitigations=off no_timer_check panic=-1 " + append,
+                "-nographic", "-no-reboot", "-nic", "none", *(a for d in devices for a in ("-device", d)),
+                "-device", "virtio-serial",
                 "-chardev", "socket,id=port,path=" + path, "-device", "virtserialport,chardev=port"]
         with socket.socket(socket.AF_UNIX) as listener, open(self.console(), "wb") as console:
             listener.bind(path)
@@ -104,7 +107,7 @@ class Machine:
 
     def initramfs(self, files, script):
         root = os.path.join(self.folder.name, "root")
-        modules = module_files(*MODULES)
+        modules = module_files(*self.modules)
         add = [("/bin/busybox", "bin/busybox"), *files.items()]
         add += [(m, "modules/" + os.path.basename(m)) for m in modules]
         os.makedirs(os.path.join(root, "dev"))

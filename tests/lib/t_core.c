@@ -262,6 +262,8 @@ void t_fd_close(int fd)
 		core_vm_put(obj);
 	else if (fds[fd].kind == GLUE_VCPU)
 		core_vcpu_put(obj);
+	else if (fds[fd].kind == GLUE_DEVICE)
+		core_device_put(obj);
 	else
 		core_stats_put(obj);
 	memset(fds[fd].name, 0, sizeof(fds[fd].name));
@@ -283,8 +285,14 @@ long t_ioctl_n(int fd, u32 nr, u64 arg)
 	take_faults();
 	if (fd < 0)
 		return core_system_ioctl(nr, arg);
-	return fds[fd].kind == GLUE_VM ? core_vm_ioctl(t_fd_obj(fd), nr, arg)
-				       : core_vcpu_ioctl(t_fd_obj(fd), nr, arg);
+	switch (fds[fd].kind) {
+	case GLUE_VM:
+		return core_vm_ioctl(t_fd_obj(fd), nr, arg);
+	case GLUE_DEVICE:
+		return core_device_ioctl(t_fd_obj(fd), nr, arg);
+	default:
+		return core_vcpu_ioctl(t_fd_obj(fd), nr, arg);
+	}
 }
 
 long t_ioctl(int fd, u32 nr, void *arg)

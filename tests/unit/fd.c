@@ -136,6 +136,15 @@ long core_vm_ioctl(struct vm *vm, u32 nr, u64 arg)
 	return fd;
 }
 
+long core_device_ioctl(struct vm_device *d, u32 nr, u64 arg)
+{
+	return -ENOTTY;
+}
+
+void core_device_put(struct vm_device *d)
+{
+}
+
 static u32 wait_for_stop;
 
 long core_vcpu_ioctl(struct vcpu *vcpu, u32 nr, u64 arg)

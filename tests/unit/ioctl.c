@@ -65,7 +65,7 @@ static void test_dispatch(void **state)
 	/* the size counts */
 	assert_int_equal(t_ioctl(cpu_fd, KVM_GET_REGS + (8 << _IOC_SIZESHIFT), buf), -ENOTTY);
 	/* nothing that is not announced answers */
-	assert_int_equal(t_ioctl(vm_fd, KVM_CREATE_DEVICE, buf), -ENOTTY);
+	assert_int_equal(t_ioctl(vm_fd, KVM_XEN_HVM_CONFIG, buf), -ENOTTY);
 	assert_int_equal(t_ioctl(cpu_fd, KVM_S390_NORMAL_RESET, buf), -ENOTTY);
 	for (nr = 0; nr < 256; nr++) {
 		assert_int_equal(t_ioctl_n(vm_fd, _IO('T', nr), 0), -ENOTTY);
@@ -217,7 +217,7 @@ static void test_capabilities(void **state)
 		{ KVM_CAP_ADJUST_CLOCK, 14 }, { KVM_CAP_IRQ_ROUTING, 4096 }, { KVM_CAP_DESTROY_MEMORY_REGION_WORKS, 1 },
 		{ KVM_CAP_JOIN_MEMORY_REGIONS_WORKS, 1 }, { KVM_CAP_SYNC_REGS, 7 }, { KVM_CAP_XSAVE2, 4096 },
 		{ KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, 3 }, { KVM_CAP_X86_SMM, 1 }, { KVM_CAP_MULTI_ADDRESS_SPACE, 2 },
-		{ KVM_CAP_NESTED_STATE, 128 }, { KVM_CAP_DEVICE_CTRL, 0 }, { KVM_CAP_XEN_HVM, 0 }, { 5, 0 }, { 100000, 0 },
+		{ KVM_CAP_NESTED_STATE, 128 }, { KVM_CAP_DEVICE_CTRL, 1 }, { KVM_CAP_XEN_HVM, 0 }, { 5, 0 }, { 100000, 0 },
 	};
 	unsigned int i;
 
