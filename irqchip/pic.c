@@ -59,16 +59,21 @@ static int next_irq(const struct irqchip *c, unsigned int chip)
 	return request < service ? (int)((request + s->priority_add) & 7) : -1;
 }
 
-/* Let the slave's output reach the master and the master's output the CPUs. */
+/*
+ * Let the slave's output reach the master and the master's output the CPUs. As in Linux, the master
+ * takes the slave's request for an edge: one that is withdrawn stays in its IRR, and is answered with
+ * the slave's IR7.
+ */
 static void update(struct irqchip *c)
 {
 	struct kvm_pic_state *m = &c->pic[MASTER].s;
 	bool out;
 
-	if (next_irq(c, SLAVE) >= 0)
-		m->irr |= 1U << CASCADE;
-	else
-		m->irr &= ~(1U << CASCADE);
+	if (next_irq(c, SLAVE) >= 0) {
+		if (!(m->last_irr & 1U << CASCADE))
+			m->irr |= 1U << CASCADE;
+		m->last_irr &= ~(1U << CASCADE);
+	}
 	out = next_irq(c, MASTER) >= 0;
 	if (out == c->pic_output)
 		return;
@@ -259,6 +264,8 @@ static u8 poll_read(struct irqchip *c, unsigned int chip, struct eoi_list *eoi)
 	if (irq < 0)
 		return 0;
 	acknowledge(c, chip, irq, eoi);
+	if (chip == SLAVE)
+		c->pic[MASTER].s.irr &= ~(1U << CASCADE);	/* it was this request */
 	update(c);
 	return 0x80 | irq;
 }
