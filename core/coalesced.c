@@ -99,8 +99,8 @@ long vm_register_coalesced(struct vm *vm, struct kvm_coalesced_mmio_zone *z)
 }
 
 /**
- * KVM_UNREGISTER_COALESCED_MMIO: drop all zones inside [addr, addr + size) of that kind; none is
- * fine.
+ * KVM_UNREGISTER_COALESCED_MMIO: drop all zones of that kind in which [addr, addr + size) lies whole;
+ * none is fine.
  */
 long vm_unregister_coalesced(struct vm *vm, struct kvm_coalesced_mmio_zone *z)
 {
@@ -116,9 +116,9 @@ long vm_unregister_coalesced(struct vm *vm, struct kvm_coalesced_mmio_zone *z)
 	for (i = 0; zones && i < zones->nr; i++) {
 		const struct kvm_coalesced_mmio_zone *have = &zones->zone[i];
 
-		skip[i] = have->pio == z->pio && have->addr >= z->addr &&
-			  have->addr - z->addr <= z->size &&
-			  have->size <= z->size - (have->addr - z->addr);
+		skip[i] = have->pio == z->pio && z->addr >= have->addr &&
+			  z->addr - have->addr <= have->size &&
+			  z->size <= have->size - (z->addr - have->addr);
 		any |= skip[i];
 	}
 	if (any)

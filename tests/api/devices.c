@@ -124,7 +124,12 @@ static void coalesced_mmio(void **state)
 	assert_int_equal(r->coalesced_mmio[1].len, 2);
 	r->first = r->last;
 	t_run_to(&cpu, KVM_EXIT_IO);
-	t_ok(zone(UNREG, 0x100000, 0x10, 0));
+	t_ok(zone(UNREG, 0x100000, 0x11, 0));		/* more than the zone: not meant */
+	t_cpu_real(&cpu, T_CODE);
+	t_run_to(&cpu, KVM_EXIT_MMIO);
+	assert_int_equal(cpu.run->mmio.phys_addr, 0x100020);
+	t_run_to(&cpu, KVM_EXIT_IO);
+	t_ok(zone(UNREG, 0x10000c, 4, 0));		/* a part of it stands for the whole */
 	t_cpu_real(&cpu, T_CODE);
 	t_run_to(&cpu, KVM_EXIT_MMIO);
 	assert_int_equal(cpu.run->mmio.phys_addr, 0x100000);
