@@ -25,7 +25,7 @@ static const struct {
 #define W	2		/* xAPIC write */
 #define XR	4		/* x2APIC read */
 #define XW	8		/* x2APIC write */
-	[APIC_ID]	= { 0, R | XR },
+	[APIC_ID]	= { 0xff000000, R | W | XR },	/* in xAPIC mode, as in Linux */
 	[APIC_VERSION]	= { 0, R | XR },
 	[APIC_TPR]	= { 0xff, R | W | XR | XW },
 	[APIC_APR]	= { 0, R },

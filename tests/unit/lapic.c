@@ -188,7 +188,7 @@ static void software_disable(void **state)
 static void write_masks(void **state)
 {
 	static const struct { u32 off, val; } row[] = {
-		{ 0x020, 0x01000000 }, { 0x030, 0x50014 }, { 0x080, 0xff }, { 0x0d0, 0xff000000 },
+		{ 0x020, 0xff000000 }, { 0x030, 0x50014 }, { 0x080, 0xff }, { 0x0d0, 0xff000000 },
 		{ 0x0e0, 0xffffffff }, { 0x310, 0xff000000 },
 		{ 0x330, 0x107ff }, { 0x340, 0x107ff }, { 0x350, 0x1a7ff }, { 0x360, 0x1a7ff }, { 0x370, 0x100ff },
 		{ 0x3e0, 0xb },
@@ -293,6 +293,13 @@ static void destinations_xapic(void **state)
 		if (got != row[i].want)
 			fail_msg("%s: got %x, want %x", row[i].what, got, row[i].want);
 	}
+	/* who writes another id into its register is reached by that */
+	wr(2, 0x20, 9 << 24);
+	icr(0, 0x4000 | 0x77, 2);
+	assert_int_equal(take(2), -1);
+	icr(0, 0x4000 | 0x77, 9);
+	assert_int_equal(take(2), 0x77);
+	wr(2, 0x20, 2 << 24);
 	/* reserved bits stay what was written, delivery status reads 0; the reserved mode sends nothing */
 	icr(0, 0xa5a5b3a5, 0xa5);
 	assert_int_equal(rd(0, 0x300), 0xa5a5a3a5);
