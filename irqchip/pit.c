@@ -538,8 +538,6 @@ static void set_channel(struct pit_channel *ch, const struct kvm_pit_channel_sta
 	s->bcd &= 1;
 	s->gate = !!s->gate;
 	s->rw_mode &= 3;
-	s->read_state = min_t(u8, s->read_state, RW_WORD1);
-	s->write_state = min_t(u8, s->write_state, RW_WORD1);
 	s->count_latched = min_t(u8, s->count_latched, RW_WORD0);
 	s->status_latched = !!s->status_latched;
 	if (!s->count || s->count > count_range(ch))
