@@ -313,15 +313,15 @@ static u8 read_count(struct pit_channel *ch, u64 now)
 	switch (s->count_latched) {
 	case 0:
 		break;
-	case RW_LSB:
+	case RW_MSB:
 		s->count_latched = 0;
-		return s->latched_count;
+		return s->latched_count >> 8;
 	case RW_WORD0:
 		s->count_latched = RW_MSB;
 		return s->latched_count;
 	default:
 		s->count_latched = 0;
-		return s->latched_count >> 8;
+		return s->latched_count;
 	}
 	switch (s->read_state) {
 	case RW_MSB:
@@ -537,8 +537,6 @@ static void set_channel(struct pit_channel *ch, const struct kvm_pit_channel_sta
 	*s = *new;
 	s->bcd &= 1;
 	s->gate = !!s->gate;
-	s->rw_mode &= 3;
-	s->count_latched = min_t(u8, s->count_latched, RW_WORD0);
 	s->status_latched = !!s->status_latched;
 	if (!s->count || s->count > count_range(ch))
 		s->count = count_range(ch);
