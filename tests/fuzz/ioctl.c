@@ -73,6 +73,13 @@ static long now_ms(void)
 
 /* ---- descriptors ----------------------------------------------------------------------------- */
 
+static void shut(int fd, enum kind kind, bool behind_the_library)
+{
+	/* what was replaced by dup2() is none of the library's any more */
+	if (kind == OTHER || behind_the_library || anykvm_close(fd) == -EBADF)
+		close(fd);
+}
+
 static void fd_add(int fd, enum kind kind, struct kvm_run *run)
 {
 	unsigned int i;
@@ -87,7 +94,7 @@ static void fd_add(int fd, enum kind kind, struct kvm_run *run)
 		}
 	pthread_mutex_unlock(&world.lock);
 	if (i == FDS)
-		anykvm_close(fd);
+		shut(fd, kind, false);
 }
 
 /* One of that kind, or of another once in a while; -1 if there is none. run: of a vCPU. */
@@ -119,9 +126,8 @@ static void fd_drop(unsigned int at, bool behind_the_library)
 	kind = world.f[at].kind;
 	world.f[at].kind = NONE;
 	pthread_mutex_unlock(&world.lock);
-	/* what was replaced by dup2() is none of the library's any more */
-	if (kind && (kind == OTHER || behind_the_library || anykvm_close(fd) == -EBADF))
-		close(fd);
+	if (kind)
+		shut(fd, kind, behind_the_library);
 }
 
 static void fd_events(struct rnd *r)
