@@ -171,12 +171,13 @@ static void put_old(struct fd_object *old)
 		fd_put(old);
 }
 
-static void forget_entry(int fd);
+static void forget_entry(int fd, struct fd_object *o);
 
 /* fd is not in the table: is it another descriptor of one of our files? */
 static struct fd_object *adopt(int fd)
 {
-	struct fd_object *o, *old = NULL;
+	struct fd_object *o;
+	bool other = false;
 	u64 ino;
 
 	if ((u32)fd >= FD_TABLE_SIZE)
@@ -188,38 +189,48 @@ static struct fd_object *adopt(int fd)
 	for (o = fds.bucket[ino % NR_BUCKETS]; o; o = o->next)
 		if (o->ino == ino && ref_unless_zero(o))
 			break;
-	if (o) {
-		host_fetch_add(&o->refs, 1);	/* the caller's, beside the table's */
-		old = table_set_locked(fd, o);
+	if (o && !fd_has_entry(fd)) {
+		host_fetch_add(&o->refs, 1);	/* the table's, beside the caller's */
+		table_set_locked(fd, o);
+	} else if (o) {
+		/* another thread was faster: with the same file, or with one that has the number now */
+		other = host_load_relaxed(&fd_table[fd]) != o;
 	}
 	host_mutex_unlock(&fds.lock);
-	put_old(old);
 	/* closed meanwhile by another thread, who had no entry to take away: see anykvm_close() */
-	if (o && inode_of(fd) != ino) {
-		forget_entry(fd);
+	if (o && !other && inode_of(fd) != ino) {
+		forget_entry(fd, o);
+		other = true;
+	}
+	if (other) {
 		fd_put(o);
 		return NULL;
 	}
 	return o;
 }
 
-static void forget_entry(int fd)
+/*
+ * Take fd's entry away if it is o, on which the caller holds a reference: another thread may have been given
+ * the number meanwhile, and have entered its own.
+ */
+static void forget_entry(int fd, struct fd_object *o)
 {
-	struct fd_object *o;
+	bool was;
 
 	switch (access_now()) {
 	case ACCESS_BORROWED:
 		return;
 	case ACCESS_COPY:
-		host_store_release(&fd_table[fd], (struct fd_object *)NULL);
+		host_cmpxchg(&fd_table[fd], o, NULL);
 		return;
 	case ACCESS_OWN:
 		break;
 	}
 	host_mutex_lock(&fds.lock);
-	o = table_set_locked(fd, NULL);
+	was = host_cmpxchg(&fd_table[fd], o, NULL) == o;
 	host_mutex_unlock(&fds.lock);
-	put_old(o);
+	if (was)
+		put_old(o);
 }
 
 struct fd_object *fd_get(int fd, bool verify)
@@ -230,8 +241,8 @@ struct fd_object *fd_get(int fd, bool verify)
 		return adopt(fd);
 	if (!verify || inode_of(fd) == o->ino)
 		return o;
+	forget_entry(fd, o);
 	fd_put(o);
-	forget_entry(fd);
 	return adopt(fd);
 }
 
@@ -288,7 +299,7 @@ void fd_forget(int fd)
 	if (!fd_has_entry(fd))
 		return;
 	if (access_now() != ACCESS_OWN) {
-		forget_entry(fd);
+		forget_entry(fd, host_load_acquire(&fd_table[fd]));
 		return;
 	}
 	o = table_get(fd);
@@ -297,7 +308,7 @@ void fd_forget(int fd)
 	/* the table's reference and ours: this may be the last descriptor */
 	if (fd_usable(o) && o->kind != FD_SYSTEM && host_load_relaxed(&o->refs) == 2)
 		adopt_leftovers(o, fd);
-	forget_entry(fd);
+	forget_entry(fd, o);
 	put_old(o);
 }
 
@@ -344,7 +355,7 @@ void fd_sweep(void)
 		if (!o)
 			continue;
 		if (inode_of((int)fd) != o->ino)
-			forget_entry((int)fd);
+			forget_entry((int)fd, o);
 		put_old(o);
 	}
 }
@@ -535,6 +546,9 @@ int glue_fd_new(enum glue_kind kind, void *obj, struct glue_shared *shared, cons
 	fd = shared ? shared->fd : fd_new_memfd(name);
 	if (fd < 0)
 		return fd;
+	/* while obj is ours alone: another thread may close what is in the table */
+	if (is_stats(kinds[kind]))
+		stats_write(obj, fd);
 	ret = fd_install(fd, kinds[kind], obj);
 	if (ret < 0) {
 		if (!shared)
@@ -543,8 +557,6 @@ int glue_fd_new(enum glue_kind kind, void *obj, struct glue_shared *shared, cons
 	}
 	if (shared)
 		shared->fd = -1;
-	else if (is_stats(kinds[kind]))
-		stats_write(obj, fd);
 	return fd;
 }
 

@@ -545,6 +545,28 @@ static void names_the_vendor(void **state)
 	assert_string_equal(anykvm_version(), ANYKVM_VERSION);
 }
 
+/* A thread that found a number's file gone comes late: another has been given the number, and has entered its own. */
+static void number_taken_meanwhile(void **state)
+{
+	int kvm = anykvm_open(), vm = new_vm(kvm), again;
+	struct fd_object *late = fd_get(vm, true), *now;
+
+	assert_non_null(late);
+	close(vm);
+	again = new_vm(kvm);
+	assert_int_equal(again, vm);
+	forget_entry(vm, late);
+	fd_put(late);
+	now = fd_get(again, true);
+	assert_non_null(now);
+	assert_ptr_not_equal(now, late);
+	fd_put(now);
+	expect_live(1, 0);
+	assert_int_equal(anykvm_close(again), 0);
+	expect_live(0, 0);
+	assert_int_equal(anykvm_close(kvm), 0);
+}
+
 /* ThreadSanitizer's: children of this program make threads. */
 const char *__tsan_default_options(void);
 const char *__tsan_default_options(void)
@@ -560,6 +582,7 @@ int main(void)
 		cmocka_unit_test(unseen_duplicates),
 		cmocka_unit_test(passed_descriptors),
 		cmocka_unit_test(closed_behind_our_back),
+		cmocka_unit_test(number_taken_meanwhile),
 		cmocka_unit_test(statistics),
 		cmocka_unit_test(forked_children),
 		cmocka_unit_test(vfork_child_closes),
