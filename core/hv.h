@@ -118,6 +118,7 @@ struct vm {
 	struct host_mutex lock;		/* creation of vCPUs, devices; core/locking.h */
 	struct host_mutex slots_lock;	/* writers of memslots */
 	struct memslots *memslots[HV_ADDRESS_SPACES];	/* published pointers, per address space (1: SMM) */
+	struct memslots *leaving;	/* the table before, while a vCPU may still look at it */
 	struct host_rdomain *rdomain;
 	const struct vendor_ops *vendor;
 	void *vendor_data;

@@ -283,6 +283,8 @@ static int memslot_check(struct vm *vm, const struct memslots *slots,
 static void memslots_publish(struct vm *vm, unsigned int as, struct memslots *new, gfn_t first,
 			     u64 npages)
 {
+	/* a vendor whose accesses may fault asks here too: the client may take the memory away meanwhile */
+	host_store_release(&vm->leaving, vm->memslots[as]);
 	/* pairs with the acquire in vm_memslots() */
 	host_store_release(&vm->memslots[as], new);
 	if (vm->vendor->memslots_changed)
@@ -290,6 +292,7 @@ static void memslots_publish(struct vm *vm, unsigned int as, struct memslots *ne
 	/* A vCPU inside enter() is a reader for as long as it stays there, so it is kicked out
 	 * before the wait. */
 	vm_quiesce(vm, REQ_TLB_FLUSH);
+	host_store_release(&vm->leaving, (struct memslots *)NULL);
 	host_fetch_add(&vm->priv->stat->slot_changes, 1);
 }
 

@@ -55,25 +55,33 @@ static u32 classify(struct soft_vcpu *sv, int sig, u64 trapno)
 	return SX_FAULT;
 }
 
+static bool in_slots(const struct memslots *slots, u64 addr)
+{
+	for (u32 k = 0; slots && k < slots->nr; k++)
+		if (addr - slots->slot[k].hva < slots->slot[k].npages << HV_PAGE_SHIFT)
+			return true;
+	return false;
+}
+
 /* Our C code, in the thread of this vCPU, touched a slot whose memory the client has taken away. */
 static struct soft_vcpu *in_slot_access(u64 addr)
 {
 	u64 self = soft_thread();
 
 	for (u32 i = 0; i < host_load_acquire(&nr_regions); i++) {
-		const struct memslots *slots;
 		struct soft_vcpu *sv;
+		struct vm *vm;
 
 		if (host_load_relaxed(&regions[i].thread) != self)
 			continue;
 		sv = host_load_relaxed(&regions[i].sv);
 		if (!sv->armed)
 			continue;
-		/* inside enter(): the vCPU is in a read section */
-		slots = host_load_acquire(&sv->vcpu->vm->memslots[sv->st.smm]);
-		for (u32 k = 0; slots && k < slots->nr; k++)
-			if (addr - slots->slot[k].hva < slots->slot[k].npages << HV_PAGE_SHIFT)
-				return sv;
+		/* inside enter(): the vCPU is in a read section, which may have begun before the last change */
+		vm = sv->vcpu->vm;
+		if (in_slots(host_load_acquire(&vm->memslots[sv->st.smm]), addr) ||
+		    in_slots(host_load_acquire(&vm->leaving), addr))
+			return sv;
 	}
 	return NULL;
 }
