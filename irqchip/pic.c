@@ -90,6 +90,8 @@ int pic_set_pin(struct irqchip *c, unsigned int pin, unsigned int source, bool l
 	u8 bit = 1U << (pin % 8);
 	int r = 1;
 
+	if (pin == CASCADE)	/* the slave's output, and no line of a board */
+		return s->imr & bit ? -1 : 1;
 	if (level)
 		c->pic_line[pin] |= 1U << source;
 	else

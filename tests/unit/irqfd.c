@@ -428,10 +428,13 @@ static void test_coalesced(void **state)
 	ring->last = 5;
 	ring->first = 0xfffffff0;
 	assert_true(guest_coalesces(v, false, 0xa0000, 0, 1));
-	/* what lies inside goes */
-	assert_int_equal(zone(false, 0x90000, 0x10000, 0), 0);
-	assert_true(guest_coalesces(v, false, 0xa0000, 0, 1));
+	/* the zone in which a request lies goes, and none that is smaller */
+	assert_int_equal(zone(false, 0x9ffff, 2, 0), 0);
 	assert_int_equal(zone(false, 0, 0x100000, 0), 0);
+	assert_int_equal(zone(false, 0xa0000, 0x20001, 0), 0);
+	assert_int_equal(zone(false, 0xa0000, 0x20000, 1), 0);
+	assert_true(guest_coalesces(v, false, 0xa0000, 0, 1));
+	assert_int_equal(zone(false, 0xbffff, 1, 0), 0);
 	assert_false(guest_coalesces(v, false, 0xa0000, 0, 1));
 	assert_true(guest_coalesces(v, true, 0x70, 0, 1));
 	for (i = 1; i < VM_MAX_COALESCED; i++)
