@@ -348,7 +348,12 @@ static long stop_thread(pthread_t t)
 	return (long)err;
 }
 
-/* A process with a guest that runs, forked from one with a guest that runs. */
+GUEST16(code_rounds, "1: incw 0x9000; jmp 1b");
+
+/*
+ * A process with a guest that runs, forked from one with a guest that runs. Not one whose thread is just beginning: a
+ * sanitizer's child would find the sanitizer's locks held.
+ */
 static int generation(int left)
 {
 	struct t_cpu cpu, loop;
@@ -357,9 +362,11 @@ static int generation(int left)
 	pid_t pid;
 	int ret;
 
-	T_START(&busy, &loop, 0, code_loop);
+	T_START(&busy, &loop, 0, code_rounds);
 	T_START(&vm, &cpu, 0, code_hlt);
 	pthread_create(&t, NULL, run_until_error, &loop);
+	while (!*(volatile uint16_t *)(busy.mem + 0x9000))
+		sched_yield();
 	if (t_run(&cpu) || cpu.run->exit_reason != KVM_EXIT_HLT)
 		return 60;
 	if (left) {
