@@ -17,16 +17,21 @@ struct coalesced_zones {
 
 static_assert(RING_MAX == 170, "as clients compute it");
 
-static bool in_zone(const struct coalesced_zones *zones, bool pio, u64 addr, unsigned int len)
+/* len may be 0: a client may have made such a zone, and may end it. */
+static bool covers(const struct kvm_coalesced_mmio_zone *z, bool pio, u64 addr, u32 len)
+{
+	u64 off = addr - z->addr;
+
+	return z->pio == pio && addr >= z->addr && off <= z->size && len <= z->size - off;
+}
+
+static bool in_zone(const struct coalesced_zones *zones, bool pio, u64 addr, u32 len)
 {
 	u32 i;
 
-	for (i = 0; i < zones->nr; i++) {
-		const struct kvm_coalesced_mmio_zone *z = &zones->zone[i];
-
-		if (z->pio == pio && addr >= z->addr && range_below(addr - z->addr, len, z->size))
+	for (i = 0; i < zones->nr; i++)
+		if (covers(&zones->zone[i], pio, addr, len))
 			return true;
-	}
 	return false;
 }
 
@@ -114,11 +119,7 @@ long vm_unregister_coalesced(struct vm *vm, struct kvm_coalesced_mmio_zone *z)
 	host_mutex_lock(&vm->priv->irq_lock);
 	zones = vm->priv->coalesced;
 	for (i = 0; zones && i < zones->nr; i++) {
-		const struct kvm_coalesced_mmio_zone *have = &zones->zone[i];
-
-		skip[i] = have->pio == z->pio && z->addr >= have->addr &&
-			  z->addr - have->addr <= have->size &&
-			  z->size <= have->size - (z->addr - have->addr);
+		skip[i] = covers(&zones->zone[i], z->pio, z->addr, z->size);
 		any |= skip[i];
 	}
 	if (any)

@@ -437,6 +437,9 @@ static void test_coalesced(void **state)
 	assert_int_equal(zone(false, 0xbffff, 1, 0), 0);
 	assert_false(guest_coalesces(v, false, 0xa0000, 0, 1));
 	assert_true(guest_coalesces(v, true, 0x70, 0, 1));
+	/* an empty one takes its place until it ends */
+	assert_int_equal(zone(true, 0x2000000, 0, 0), 0);
+	assert_int_equal(zone(false, 0x2000000, 0, 0), 0);
 	for (i = 1; i < VM_MAX_COALESCED; i++)
 		assert_int_equal(zone(true, i * 0x1000, 0x1000, 0), 0);
 	assert_int_equal(zone(true, 0x1000000, 0x1000, 0), -ENOSPC);
