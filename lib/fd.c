@@ -171,44 +171,6 @@ static void put_old(struct fd_object *old)
 		fd_put(old);
 }
 
-static void forget_entry(int fd, struct fd_object *o);
-
-/* fd is not in the table: is it another descriptor of one of our files? */
-static struct fd_object *adopt(int fd)
-{
-	struct fd_object *o;
-	bool other = false;
-	u64 ino;
-
-	if ((u32)fd >= FD_TABLE_SIZE)
-		return NULL;
-	ino = inode_of(fd);
-	if (!ino || access_now() != ACCESS_OWN)
-		return NULL;
-	host_mutex_lock(&fds.lock);
-	for (o = fds.bucket[ino % NR_BUCKETS]; o; o = o->next)
-		if (o->ino == ino && ref_unless_zero(o))
-			break;
-	if (o && !fd_has_entry(fd)) {
-		host_fetch_add(&o->refs, 1);	/* the table's, beside the caller's */
-		table_set_locked(fd, o);
-	} else if (o) {
-		/* another thread was faster: with the same file, or with one that has the number now */
-		other = host_load_relaxed(&fd_table[fd]) != o;
-	}
-	host_mutex_unlock(&fds.lock);
-	/* closed meanwhile by another thread, who had no entry to take away: see anykvm_close() */
-	if (o && !other && inode_of(fd) != ino) {
-		forget_entry(fd, o);
-		other = true;
-	}
-	if (other) {
-		fd_put(o);
-		return NULL;
-	}
-	return o;
-}
-
 /*
  * Take fd's entry away if it is o, on which the caller holds a reference: another thread may have been given
  * the number meanwhile, and have entered its own.
@@ -231,6 +193,38 @@ static void forget_entry(int fd, struct fd_object *o)
 	host_mutex_unlock(&fds.lock);
 	if (was)
 		put_old(o);
+}
+
+/* fd is not in the table: is it another descriptor of one of our files? */
+static struct fd_object *adopt(int fd)
+{
+	struct fd_object *o;
+	bool other;
+	u64 ino;
+
+	if ((u32)fd >= FD_TABLE_SIZE)
+		return NULL;
+	ino = inode_of(fd);
+	if (!ino || access_now() != ACCESS_OWN)
+		return NULL;
+	host_mutex_lock(&fds.lock);
+	for (o = fds.bucket[ino % NR_BUCKETS]; o; o = o->next)
+		if (o->ino == ino && ref_unless_zero(o))
+			break;
+	if (o && !fd_has_entry(fd)) {
+		host_fetch_add(&o->refs, 1);	/* the table's, beside the caller's */
+		table_set_locked(fd, o);
+	}
+	/* another thread was faster: with the same file, or with one that has the number now */
+	other = o && host_load_relaxed(&fd_table[fd]) != o;
+	host_mutex_unlock(&fds.lock);
+	/* or closed meanwhile by another thread, who had no entry to take away: see anykvm_close() */
+	if (o && (other || inode_of(fd) != ino)) {
+		forget_entry(fd, o);
+		fd_put(o);
+		return NULL;
+	}
+	return o;
 }
 
 struct fd_object *fd_get(int fd, bool verify)
