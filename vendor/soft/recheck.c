@@ -86,7 +86,7 @@ static void on_timer(struct host_timer *t)
 		(void)host_xchg(&sv->recheck, RECHECK_DUE);
 		/* one that is about to enter looks at recheck itself, or finds the kick */
 		if (host_load_acquire(&v->in_guest))
-			host_store_release(&sv->kick, 1);
+			host_store_release(&sv->kick, KICKED);
 	}
 	if (!any) {
 		/* pairs with soft_recheck() */

@@ -192,7 +192,7 @@ static struct link *locate_call(struct soft_vcpu *sv, bool is_link)
 
 static bool has_to_leave(const struct soft_vcpu *sv)
 {
-	return host_load_relaxed(&sv->kick) || (sv->want_intr_window && window_open(sv)) ||
+	return soft_kicked(sv) || (sv->want_intr_window && window_open(sv)) ||
 	       (sv->want_nmi_window && !sv->st.nmi_masked);
 }
 
@@ -239,8 +239,8 @@ static u32 run(struct soft_vcpu *sv)
 			unsettled = false;
 			link = NULL;
 		}
-		if (unlikely(host_load_relaxed(&sv->kick))) {
-			host_store_relaxed(&sv->kick, 0);
+		if (unlikely(soft_kicked(sv))) {
+			host_store_relaxed(&sv->kick, sv->go);
 			return EXIT_KICKED;
 		}
 		if (unlikely(sv->want_intr_window) && window_open(sv)) {
@@ -304,7 +304,7 @@ enter:
 			break;
 		case SX_KICK:
 			/* a kick is seen above; or the block at RIP needs the vector registers */
-			if (sv->vec_away && !host_load_relaxed(&sv->kick))
+			if (sv->vec_away && !soft_kicked(sv))
 				soft_vec_load(sv);
 			break;
 		case SX_SYSTEM: case SX_STRING:

@@ -77,16 +77,22 @@ static u64 host_xcr0(void)
 	return lo;
 }
 
-/* AMD before family 19h runs PEXT in microcode. */
-static bool pext_is_slow(void)
+/* Intel's need 7 operations for LOOP, AMD's (and Hygon's) one. */
+static bool loop_is_fast(void)
 {
 	u32 a = 0, b, c = 0, d;
 
 	__asm__("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
-	if (b != 0x68747541)	/* "Auth" */
+	return b == 0x68747541 || b == 0x6f677948;	/* "Auth", "Hygo" */
+}
+
+/* AMD before family 19h runs PEXT in microcode. */
+static bool pext_is_slow(void)
+{
+	u32 a = 1, b, c = 0, d;
+
+	if (!loop_is_fast())
 		return false;
-	a = 1;
-	c = 0;
 	__asm__("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
 	return ((a >> 8) & 15) + ((a >> 20) & 0xff) < 0x19;
 }
@@ -104,6 +110,8 @@ static void set_masks(struct soft_vcpu *sv)
 	sv->bit_mask[0] = 31;
 	sv->bit_mask[1] = 63;
 	sv->slow_pext = pext_is_slow();
+	sv->go = loop_is_fast();
+	sv->kick = sv->go;
 	for (u32 i = 0; i < ARRAY_SIZE(sv->pext_page); i++)
 		sv->pext_page[i] = HV_PAGE_MASK | ((1u << i) - 1);
 }
@@ -207,7 +215,7 @@ static void soft_put(struct vcpu *vcpu)
 
 static void soft_kick(struct vcpu *vcpu)
 {
-	host_store_release(&soft_of(vcpu)->kick, 1);
+	host_store_release(&soft_of(vcpu)->kick, KICKED);
 }
 
 static void soft_regs_changed(struct vcpu *vcpu, u32 groups)
@@ -286,7 +294,7 @@ static bool soft_interpreting(struct vcpu *vcpu)
 {
 	struct soft_vcpu *sv = soft_of(vcpu);
 
-	return sv->interpret && !sv->mode_dirty && !host_load_relaxed(&sv->kick) && !sv->want_intr_window &&
+	return sv->interpret && !sv->mode_dirty && !soft_kicked(sv) && !sv->want_intr_window &&
 	       !sv->want_nmi_window;
 }
 

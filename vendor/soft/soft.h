@@ -302,7 +302,8 @@ struct soft_vcpu {
 	 */
 	u64 page_va;			/* guest-linear address of the page the running block was entered at */
 	/* polled by translated code; blocks that use vector registers look at both words */
-	u32 kick __aligned(8);
+	u32 kick __aligned(8);		/* sv->go, or KICKED */
+#define KICKED		2
 	u32 vec_away;			/* the guest's vector state is in vcpu->xsave, not in the host's registers */
 	u64 pext_tlb;			/* masks for address pieces, taken with PEXT */
 	u64 ret_top;			/* of the return stack: a byte */
@@ -320,6 +321,7 @@ struct soft_vcpu {
 	u32 exit_arg;
 	u64 exit_arg64;
 	u64 host_rsp;			/* the client thread's, while inside */
+	u8 go;				/* emit/emit.h: 1 where LOOP is fast */
 	bool slow_pext;			/* the host's PEXT is microcode: only where flags are live */
 	u64 clear_df, only_df;		/* ~DF, DF, likewise */
 	struct seg_view view[X86_NR_SEG];
@@ -412,6 +414,11 @@ static inline u64 soft_thread(void)
 
 	__asm__("mov %%fs:0, %0" : "=r"(self));
 	return self;
+}
+
+static inline bool soft_kicked(const struct soft_vcpu *sv)
+{
+	return host_load_relaxed(&sv->kick) != sv->go;
 }
 
 static inline struct soft_vcpu *soft_of(struct vcpu *v)

@@ -452,7 +452,7 @@ enum soft_done soft_string(struct soft_vcpu *sv, u32 arg)
 		left -= n;
 		if (arg & SYS_REP)
 			str_add(&st->gpr[X86_RCX], -n, w.mask);
-		if (left && unlikely(host_load_relaxed(&sv->kick)))
+		if (left && unlikely(soft_kicked(sv)))
 			return SOFT_NEXT;
 	}
 	return next(sv, arg);

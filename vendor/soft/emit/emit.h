@@ -20,6 +20,7 @@ struct emitter {
 	u8 *p, *end;
 	s64 rx_delta;		/* executable address - writable address */
 	bool overflow;
+	u8 go;			/* 1 or 0, see em_unless_go() */
 };
 
 struct hmem {
@@ -100,6 +101,11 @@ u8 *em_jcc32(struct emitter *e, u8 cc);
 u8 *em_jcc8(struct emitter *e, u8 cc);
 u8 *em_jmp8(struct emitter *e);
 u8 *em_jrcxz(struct emitter *e);
+/*
+ * The end of a check: on with the next instruction if RCX is e->go (1: where the host's LOOP is fast), else a jump, whose
+ * displacement has 32 bits. RCX is lost, no flag changes.
+ */
+u8 *em_unless_go(struct emitter *e);
 u8 *em_call32(struct emitter *e);
 void em_jmp_reg(struct emitter *e, u8 reg);
 /* Let the jump at @site (from above) lead here. */

@@ -303,6 +303,31 @@ u8 *em_jrcxz(struct emitter *e)
 	return em_rel8(e, 0xe3);
 }
 
+/*
+ * Jumps that are taken need room in the host's branch predictor, and a large program has more checks than that: each that
+ * it does not know counts as not taken, and costs some 30 cycles if it is. LOOP is not taken if RCX was 1. Its displacement
+ * is one of 8 bits, so it leads into the operand of a NOP, which is the jump: e9 is the SIB byte, the rest of the operand
+ * the displacement.
+ */
+u8 *em_unless_go(struct emitter *e)
+{
+	u8 *go, *site;
+
+	if (e->go) {
+		u8 *fail = em_rel8(e, 0xe2);
+
+		em_u8(e, 0x0f);
+		em_u8(e, 0x1f);
+		em_u8(e, 0x84);
+		em_here8(e, fail);
+		return em_jmp32(e);
+	}
+	go = em_jrcxz(e);
+	site = em_jmp32(e);
+	em_here8(e, go);
+	return site;
+}
+
 void em_jmp_reg(struct emitter *e, u8 reg)
 {
 	struct hop op = { .opcode = 0xff };

@@ -87,7 +87,6 @@ static void emit_entries(struct trans *t)
 	struct emitter *e = &t->e;
 	struct block *b = t->b;
 	struct cold c = { .kind = COLD_KICK };
-	u8 *ok;
 
 	b->code_jc = em_rx(e);
 	em_lea(e, 8, T1, HMEM(T1, -(s32)b->offset));
@@ -95,9 +94,7 @@ static void emit_entries(struct trans *t)
 	b->poll = em_rx(e) - b->code_jc;
 	/* a block with vector instructions must not begin before their registers are there */
 	em_mov_rm(e, b->vec ? 8 : 4, H_RCX, SV(kick));
-	ok = em_jrcxz(e);
-	c.site = em_jmp32(e);
-	em_here8(e, ok);
+	c.site = em_unless_go(e);
 	trans_cold(t, &c);
 	b->entry = em_rx(e) - b->code_jc;
 }
@@ -287,7 +284,8 @@ static void emit_call_stub(struct emitter *e, struct codebuf *cb)
 static void emit_common_stubs(struct soft_vcpu *sv)
 {
 	struct codebuf *cb = &sv->cb;
-	struct emitter e = { .p = cb->rw, .end = cb->rw + cb->size, .rx_delta = cb->rx - cb->rw };
+	struct emitter e = { .p = cb->rw, .end = cb->rw + cb->size, .rx_delta = cb->rx - cb->rw,
+			     .go = sv->go };
 
 	cb->stub_exit = far_jump(&e, soft_exit_common);
 	cb->stub_tlb = far_jump(&e, soft_tlb_thunk);
@@ -368,7 +366,7 @@ struct block *soft_translate(struct soft_vcpu *sv, struct cpage *p, u64 va, u16 
 	t->b = b;
 	t->off = off;
 	t->e = (struct emitter){ .p = cb->rw + cb->used, .end = cb->rw + cb->used + BLOCK_ROOM,
-				 .rx_delta = cb->rx - cb->rw };
+				 .rx_delta = cb->rx - cb->rw, .go = sv->go };
 	{
 		s64 end = off;
 

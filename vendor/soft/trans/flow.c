@@ -9,16 +9,12 @@
 /* T1 = guest-linear target. Clobbers T0 and T2; flags survive. */
 void trans_lookup(struct emitter *e, const struct codebuf *cb)
 {
-	u8 *hit;
-
 	em_pext(e, T0, T1, SV(pext_jc));
 	em_lea(e, 4, T0, HMEM_X(H_NONE, T0, 1, 0));
 	em_mov_rm(e, 8, T2, HMEM_GS(H_NONE, T0, 3, SPACE_OFF(jc[0].code)));
 	em_mov_rm(e, 8, T0, HMEM_GS(H_NONE, T0, 3, SPACE_OFF(jc[0].neg_va)));
-	em_lea(e, 8, T0, HMEM_X(T0, T1, 0, 0));
-	hit = em_jrcxz(e);
-	em_patch32(e, em_jmp32(e), cb->stub_jump);
-	em_here8(e, hit);
+	em_lea(e, 8, T0, HMEM_X(T0, T1, 0, e->go));
+	em_patch32(e, em_unless_go(e), cb->stub_jump);
 	em_jmp_reg(e, T2);
 }
 
@@ -31,7 +27,6 @@ void trans_jump_t1(struct trans *t)
 static void return_t1(struct trans *t)
 {
 	struct emitter *e = &t->e;
-	u8 *hit;
 
 	if (!trans_64(t)) {
 		trans_jump_t1(t);
@@ -42,10 +37,8 @@ static void return_t1(struct trans *t)
 	em_mov_mr(e, 1, SV(ret_top), T2);
 	em_mov_rm(e, 8, T0, HMEM_GS(H_NONE, T2, 2, SPACE_OFF(ret[1].not_va)));
 	em_mov_rm(e, 8, T2, HMEM_GS(H_NONE, T2, 2, SPACE_OFF(ret[1].code)));
-	em_lea(e, 8, T0, HMEM_X(T0, T1, 0, 1));
-	hit = em_jrcxz(e);
-	em_patch32(e, em_jmp32(e), t->sv->cb.stub_lookup);
-	em_here8(e, hit);
+	em_lea(e, 8, T0, HMEM_X(T0, T1, 0, 1 + e->go));
+	em_patch32(e, em_unless_go(e), t->sv->cb.stub_lookup);
 	em_jmp_reg(e, T2);
 }
 
@@ -89,18 +82,15 @@ static void code_segment(struct trans *t, s32 from)
 {
 	struct cold c = { .kind = COLD_EXIT, .insn = t->i, .info = SX_EMULATE, .off = from };
 	struct emitter *e = &t->e;
-	u8 *ok;
 
 	if (cs_is_flat(t))
 		return;
-	/* negative, its upper half ones, if the offset is below the end */
+	/* negative, its upper half -1, if the offset is below the end */
 	em_mov_rm(e, 8, T0, SV(neg_rip_end));
 	em_lea(e, 8, T0, HMEM_X(T0, T1, 0, 0));
 	em_rorx(e, 8, T0, T0, 32);
-	em_not(e, 4, T0);
-	ok = em_jrcxz(e);
-	c.site = em_jmp32(e);
-	em_here8(e, ok);
+	em_lea(e, 4, T0, HMEM(T0, 1 + e->go));
+	c.site = em_unless_go(e);
 	trans_cold(t, &c);
 	em_mov_rm(e, 8, T0, VIEW(X86_CS, base));
 	em_lea(e, 4, T1, HMEM_X(T1, T0, 0, 0));
@@ -133,16 +123,14 @@ static void goto_page(struct trans *t, s64 off)
 {
 	struct emitter *e = &t->e;
 	s64 page = off & (s64)HV_PAGE_MASK;
-	u8 *load, *hit, *slow, *site;
+	u8 *load, *slow, *site;
 	struct link *l;
 
 	trans_page_off(t, T1, page);
 	em_mov_rm(e, 8, T0, HMEM_GS(H_NONE, H_NONE, 0, SPACE_OFF(code_nowhere)));
 	load = e->p - sizeof(u32);
-	em_lea(e, 8, T0, HMEM_X(T0, T1, 0, -1));
-	hit = em_jrcxz(e);
-	slow = em_jmp32(e);
-	em_here8(e, hit);
+	em_lea(e, 8, T0, HMEM_X(T0, T1, 0, e->go - 1));
+	slow = em_unless_go(e);
 	em_mov_mr(e, 8, SV(page_va), T1);
 	site = em_jmp32(e);
 	l = add_link(t, slow, off, false, false);
@@ -312,28 +300,23 @@ static bool trans_thunk(struct trans *t, s64 off)
 	struct emitter *e = &t->e;
 	struct hmem mask = SV(pext_page[3]);
 	const u8 *miss;
-	u8 *there, *mapped;
 
 	if (!soft_thunk_known(t->sv, t->page_va + off))
 		return false;
 	trans_page_off(t, T1, off);
 	em_mov_rm(e, 8, T0, HMEM_GS(H_NONE, H_NONE, 0, SPACE_OFF(thunk_neg)));
-	em_lea(e, 8, T0, HMEM_X(T0, T1, 0, 0));
-	there = em_jrcxz(e);
-	miss = em_rx(e);
-	c.site = em_jmp32(e);
+	em_lea(e, 8, T0, HMEM_X(T0, T1, 0, e->go));
+	c.site = em_unless_go(e);
+	miss = c.site - 1 + e->rx_delta;
 	trans_cold(t, &c);
-	em_here8(e, there);
 	/* what the thunk pushes, and above it the return address: both aligned, and in the page that may be written */
 	em_mov_rm(e, 8, T2, HMEM_GS(H_NONE, H_NONE, 0, SPACE_OFF(stk_neg)));
 	em_lea(e, 8, T0, HMEM_X(T2, H_R11, 0, -8));
 	em_lea(e, 8, T2, HMEM_X(T2, H_R11, 0, 0));
 	em_pext(e, T0, T0, mask);
 	em_pext(e, T2, T2, mask);
-	em_lea(e, 8, T0, HMEM_X(T0, T2, 0, 0));
-	mapped = em_jrcxz(e);
-	em_patch32(e, em_jmp32(e), miss);
-	em_here8(e, mapped);
+	em_lea(e, 8, T0, HMEM_X(T0, T2, 0, e->go));
+	em_patch32(e, em_unless_go(e), miss);
 	em_mov_rm(e, 8, T2, HMEM_GS(H_NONE, H_NONE, 0, SPACE_OFF(stk_addend)));
 	em_lea(e, 8, T0, HMEM(T1, THUNK_CALL_LEN));
 	em_mov_mr(e, 8, HMEM_X(T2, H_R11, 0, -8), T0);

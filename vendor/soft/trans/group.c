@@ -301,7 +301,6 @@ static void check_live(struct trans *t, const struct group *g, bool stack)
 {
 	struct emitter *e = &t->e;
 	struct hmem addend = STACK_MEM(stk_addend);
-	u8 *ok;
 
 	if (stack) {
 		em_mov_rm(e, 8, T2, STACK_MEM(stk_neg));
@@ -309,20 +308,18 @@ static void check_live(struct trans *t, const struct group *g, bool stack)
 		em_lea(e, 8, T0, HMEM(T2, g->span - 1));
 		em_pext(e, T2, T2, SV(pext_page[0]));
 		em_pext(e, T0, T0, SV(pext_page[0]));
-		em_lea(e, 8, T0, HMEM_X(T0, T2, 0, 0));
+		em_lea(e, 8, T0, HMEM_X(T0, T2, 0, e->go));
 	} else {
 		em_pext(e, T0, T1, SV(pext_tlb));
 		em_mov_rm(e, 8, T2, HMEM_GS(H_NONE, T0, 3, g->write ? SPACE_OFF(tlb.wtag) : SPACE_OFF(tlb.rtag)));
 		em_mov_rm(e, 8, T0, HMEM_GS(H_NONE, T0, 3, SPACE_OFF(tlb.addend)));
 		em_not(e, 8, T2);
 		em_mov_mr(e, 8, ADDEND_MEM(g->slot), T0);
-		em_lea(e, 8, T2, HMEM_X(T2, T1, 0, g->span));
+		em_lea(e, 8, T2, HMEM_X(T2, T1, 0, g->span + (e->go << HV_PAGE_SHIFT)));
 		addend = ADDEND_MEM(g->slot);
 		em_pext(e, T0, T2, SV(pext_page[0]));
 	}
-	ok = em_jrcxz(e);
-	trans_link(t, em_jmp32(e), t->off, true);
-	em_here8(e, ok);
+	trans_link(t, em_unless_go(e), t->off, true);
 	em_mov_rm(e, 8, T0, addend);
 	if (stack)
 		em_mov_mr(e, 8, ADDEND_MEM(g->slot), T0);

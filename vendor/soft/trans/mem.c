@@ -113,7 +113,6 @@ void trans_segment(struct trans *t, u8 seg, u32 len, bool write, u16 flags)
 {
 	struct cold c = { .kind = COLD_EXIT, .insn = t->i, .info = SX_EMULATE, .off = t->off };
 	struct emitter *e = &t->e;
-	u8 *ok;
 
 	if (trans_64(t) || ((t->key & CODE_FLAT) && seg < X86_FS && !(seg == X86_CS && write)))
 		return;
@@ -126,14 +125,12 @@ void trans_segment(struct trans *t, u8 seg, u32 len, bool write, u16 flags)
 		}
 		c.site = em_jcc32(e, 15);	/* jg */
 	} else {
-		/* last byte - last offset - 1 is negative, its upper half ones, if the access is inside */
+		/* last byte - last offset - 1 is negative, its upper half -1, if the access is inside */
 		em_mov_rm(e, 8, T0, VIEW(seg, neg_last[write]));
 		em_lea(e, 8, T0, HMEM_X(T0, T1, 0, (s32)len - 2));
 		em_rorx(e, 8, T0, T0, 32);
-		em_not(e, 4, T0);
-		ok = em_jrcxz(e);
-		c.site = em_jmp32(e);
-		em_here8(e, ok);
+		em_lea(e, 4, T0, HMEM(T0, 1 + e->go));
+		c.site = em_unless_go(e);
 	}
 	trans_cold(t, &c);
 	em_mov_rm(e, 8, T0, VIEW(seg, base));
@@ -195,26 +192,26 @@ static struct access access_live(struct trans *t, u32 info, bool stack)
 	u32 len = info & TLBI_LEN;
 	struct hmem mask = SV(pext_page[0]);
 	struct cold c = { .kind = COLD_TLB, .insn = t->i, .info = info, .keep_t2 = true };
-	u8 *ok;
+	s32 go = e->go << HV_PAGE_SHIFT;
 
 	if (stack && len <= 8 && !(len & (len - 1))) {
 		mask.disp += 8 * log2_size(len);
+		if (len > 1)
+			go = e->go;
 		em_mov_rm(e, 8, T0, HMEM_GS(H_NONE, H_NONE, 0, SPACE_OFF(stk_neg)));
 		em_mov_rm(e, 8, T2, HMEM_GS(H_NONE, H_NONE, 0, SPACE_OFF(stk_addend)));
-		em_lea(e, 8, T0, HMEM_X(T0, T1, 0, 0));
+		em_lea(e, 8, T0, HMEM_X(T0, T1, 0, go));
 	} else {
 		em_pext(e, T0, T1, SV(pext_tlb));
 		em_mov_rm(e, 8, T2, HMEM_GS(H_NONE, T0, 3, SPACE_OFF(tlb.addend)));
 		em_mov_rm(e, 8, T0, HMEM_GS(H_NONE, T0, 3, info & TLBI_WRITE ? SPACE_OFF(tlb.wtag) :
 					    SPACE_OFF(tlb.rtag)));
 		em_not(e, 8, T0);
-		em_lea(e, 8, T0, HMEM_X(T0, T1, 0, (s32)len));
+		em_lea(e, 8, T0, HMEM_X(T0, T1, 0, (s32)len + go));
 	}
 	/* PEXT takes its source from VEX.vvvv, the mask from memory */
 	em_pext(e, T0, T0, mask);
-	ok = em_jrcxz(e);
-	c.site = em_jmp32(e);
-	em_here8(e, ok);
+	c.site = em_unless_go(e);
 	c.back = em_rx(e);
 	trans_cold(t, &c);
 	return (struct access){ .m = HMEM_X(T2, T1, 0, 0), .free = T0 };

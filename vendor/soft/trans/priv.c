@@ -107,14 +107,12 @@ static bool trans_sti(struct trans *t, const struct insn *in)
 {
 	struct emitter *e = &t->e;
 	struct cold c = { .kind = COLD_EXIT, .insn = t->i, .info = SX_SYSTEM, .arg = trans_sys_arg(in), .off = t->off };
-	u8 *none;
 
 	if (t->i + 1 == t->n)
 		return false;
 	em_mov_rm(e, 1, H_RCX, SV(want_intr_window));
-	none = em_jrcxz(e);
-	c.site = em_jmp32(e);
-	em_here8(e, none);
+	em_lea(e, 8, H_RCX, HMEM(H_RCX, e->go));
+	c.site = em_unless_go(e);
 	trans_cold(t, &c);
 	em_mov_rm(e, 8, T1, SV(st.rflags));
 	em_pext(e, T1, T1, SV(clear_if));

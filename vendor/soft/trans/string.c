@@ -40,15 +40,13 @@ bool trans_string(struct trans *t, const struct insn *in)
 	u16 flags = trans_flags_before(t);
 	struct emitter *e = &t->e;
 	struct access a;
-	u8 *up;
 
 	if (!in_line(t, in))
 		return false;
 	em_mov_rm(e, 8, T1, SV(st.rflags));
 	em_pext(e, T0, T1, SV(only_df));
-	up = em_jrcxz(e);
-	c.site = em_jmp32(e);
-	em_here8(e, up);
+	em_lea(e, 8, T0, HMEM(T0, e->go));
+	c.site = em_unless_go(e);
 	trans_cold(t, &c);
 	/* nothing of the guest's registers changes before the last access that can fault */
 	if (in->op != OP_STOS) {
