@@ -13,8 +13,7 @@
  */
 void soft_forget_stack(struct space *s)
 {
-	s->stk_tag = s->stk_host = TLB_STK_NONE;
-	s->stk_neg = -TLB_STK_NONE;
+	s->stk_neg = s->stk_host = TLB_STK_NONE;
 	s->stk_addend = 0;
 }
 
@@ -32,14 +31,14 @@ static bool maybe_large(const struct space *s, u64 va)
 void soft_flush_space(struct space *s)
 {
 	if (s->nr_filled > SPACE_MAX_DIRTY || s->nr_global) {
-		host_memset(s->tlb.rtag, 0, sizeof(s->tlb.rtag));
-		host_memset(s->tlb.wtag, 0, sizeof(s->tlb.wtag));
+		host_memset(s->tlb.rneg, 0, sizeof(s->tlb.rneg));
+		host_memset(s->tlb.wneg, 0, sizeof(s->tlb.wneg));
 	} else {
 		for (u32 i = 0; i < s->nr_filled; i++)
-			s->tlb.rtag[s->filled[i]] = s->tlb.wtag[s->filled[i]] = 0;
+			s->tlb.rneg[s->filled[i]] = s->tlb.wneg[s->filled[i]] = 0;
 	}
-	s->tlb.rtag[0] = s->tlb.wtag[0] = TLB_NONE(0);
-	s->tlb.rtag[TLB_SIZE - 1] = s->tlb.wtag[TLB_SIZE - 1] = TLB_NONE(TLB_SIZE - 1);
+	s->tlb.rneg[0] = s->tlb.wneg[0] = TLB_NONE(0);
+	s->tlb.rneg[TLB_SIZE - 1] = s->tlb.wneg[TLB_SIZE - 1] = TLB_NONE(TLB_SIZE - 1);
 	host_memset(s->global, 0, sizeof(s->global));
 	s->nr_filled = s->nr_global = 0;
 	s->own_code = SPACE_NO_PAGE;
@@ -55,7 +54,7 @@ static bool slot_global(const struct space *s, u32 i)
 
 static void clear_slot(struct space *s, u32 i)
 {
-	s->tlb.rtag[i] = s->tlb.wtag[i] = TLB_NONE(i);
+	s->tlb.rneg[i] = s->tlb.wneg[i] = TLB_NONE(i);
 	s->own_code = SPACE_NO_PAGE;
 }
 
@@ -65,7 +64,7 @@ void soft_flush_local(struct space *s)
 		soft_flush_space(s);
 		return;
 	}
-	if (s->stk_tag != TLB_STK_NONE && !slot_global(s, TLB_INDEX(s->stk_tag)))
+	if (s->stk_neg != TLB_STK_NONE && !slot_global(s, TLB_INDEX(-s->stk_neg)))
 		soft_forget_stack(s);
 	if (s->nr_filled > SPACE_MAX_DIRTY) {
 		for (u32 i = 0; i < TLB_SIZE; i++)
@@ -109,7 +108,7 @@ static bool maybe(const u64 *filter, u64 page)
 /* Does slot i let a host page of hash h be written? */
 static bool slot_writes(const struct space *s, u32 i, u32 h)
 {
-	return s->tlb.wtag[i] != TLB_NONE(i) && hash_page(s->tlb.host[i], WSLOT_BITS) == h;
+	return s->tlb.wneg[i] != TLB_NONE(i) && hash_page(s->tlb.host[i], WSLOT_BITS) == h;
 }
 
 /*
@@ -134,7 +133,7 @@ void soft_revoke_writes(struct space *s, u64 host)
 		soft_forget_stack(s);
 	if (was && was != WSLOT_MANY) {
 		if (s->tlb.host[was - 1] == host)
-			s->tlb.wtag[was - 1] = TLB_NONE(was - 1);
+			s->tlb.wneg[was - 1] = TLB_NONE(was - 1);
 		return;
 	}
 	if (!was)
@@ -142,7 +141,7 @@ void soft_revoke_writes(struct space *s, u64 host)
 	s->wslot[h] = 0;
 	for (u32 i = 0; i < TLB_SIZE; i++) {
 		if (s->tlb.host[i] == host)
-			s->tlb.wtag[i] = TLB_NONE(i);
+			s->tlb.wneg[i] = TLB_NONE(i);
 		else if (unlikely(slot_writes(s, i, h)))
 			note_writable(s, i);
 	}
@@ -342,7 +341,7 @@ static bool flush_page(struct space *s, u64 page)
 		return true;
 	}
 	clear_slot(s, i);
-	if (s->stk_tag == page)
+	if (s->stk_neg == -page)
 		soft_forget_stack(s);
 	if (!((s64)page < 0 ? s->fetched_high : s->fetched_low))
 		return false;
@@ -456,7 +455,7 @@ static u32 fill(struct soft_vcpu *sv, u64 va, u32 len, bool write, bool stack, u
 	u64 hva;
 	u32 x;
 
-	if ((write ? tlb->wtag[i] : tlb->rtag[i]) == page) {
+	if ((write ? tlb->wneg[i] : tlb->rneg[i]) == -page) {
 		*host = tlb->host[i] + (va & ~HV_PAGE_MASK);
 		goto stack_entry;
 	}
@@ -502,8 +501,8 @@ static u32 fill(struct soft_vcpu *sv, u64 va, u32 len, bool write, bool stack, u
 	claim_slot(s, i, r.global);
 	if (r.global && (s64)va >= 0)
 		sv->global_low = true;
-	tlb->rtag[i] = page;
-	tlb->wtag[i] = wok ? page : TLB_NONE(i);
+	tlb->rneg[i] = -page;
+	tlb->wneg[i] = wok ? -page : TLB_NONE(i);
 	tlb->host[i] = hva;
 	tlb->addend[i] = hva - page;
 	if (wok)
@@ -514,8 +513,7 @@ static u32 fill(struct soft_vcpu *sv, u64 va, u32 len, bool write, bool stack, u
 		return 0;
 	}
 stack_entry:
-	if (stack && tlb->wtag[i] == page) {
-		s->stk_tag = page;
+	if (stack && tlb->wneg[i] == -page) {
 		s->stk_neg = -page;
 		s->stk_host = tlb->host[i];
 		s->stk_addend = tlb->addend[i];

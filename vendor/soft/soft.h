@@ -16,18 +16,21 @@
 #define TLB_BITS	11
 #define TLB_SIZE	(1u << TLB_BITS)
 /*
- * Four arrays with one index, so that translated code reaches them by [8 * index + constant]. A tag is the
- * guest-linear page, or TLB_NONE(slot), which is neither a page that maps to the slot nor one beside such a page.
+ * Arrays with one index, so that translated code reaches them by [8 * index + constant]. A tag is minus the guest-linear
+ * page, or TLB_NONE(slot), minus a page that neither maps to the slot nor is beside one that does. The gaps keep what an
+ * access reads of one slot out of one set of the host's cache.
  */
 struct tlb {
-	u64 rtag[TLB_SIZE];	/* page may be read */
-	u64 wtag[TLB_SIZE];	/* page may be written (implies readable) without telling anybody */
-	u64 host[TLB_SIZE];	/* host address of the page */
-	u64 addend[TLB_SIZE];	/* host - page: for the variant that keeps flags */
+	u64 rneg[TLB_SIZE];	/* page may be read */
+	u64 gap0[64];
+	u64 wneg[TLB_SIZE];	/* page may be written (implies readable) without telling anybody */
+	u64 gap1[64];
+	u64 addend[TLB_SIZE];	/* host address of the page - page */
+	u64 host[TLB_SIZE];	/* that host address: for C */
 };
 #define TLB_INDEX(va)	(((va) >> HV_PAGE_SHIFT) & (TLB_SIZE - 1))
-#define TLB_NONE(i)	((i) && (i) != TLB_SIZE - 1 ? 0UL : (u64)TLB_SIZE / 2 << HV_PAGE_SHIFT)
-#define TLB_STK_NONE	0x8000000000000000UL	/* see forget_stack() */
+#define TLB_NONE(i)	((i) && (i) != TLB_SIZE - 1 ? 0UL : -((u64)TLB_SIZE / 2 << HV_PAGE_SHIFT))
+#define TLB_STK_NONE	0x8000000000000000UL	/* its own negative; see soft_forget_stack() */
 
 #define JC_BITS		14
 #define JC_SIZE		(1u << JC_BITS)
@@ -103,10 +106,9 @@ struct space_key {
 
 struct space {
 	/* the stack's page, kept apart: no index to compute */
-	u64 stk_tag;		/* as wtag */
-	u64 stk_neg;		/* minus the page */
-	u64 stk_host;
+	u64 stk_neg;		/* as wneg */
 	u64 stk_addend;
+	u64 stk_host;
 	/* thunk.c: minus the address of the return thunk that stands there, or NO_THUNK; and where the thunk calls to */
 	u64 thunk_neg;
 	u64 thunk_safe;

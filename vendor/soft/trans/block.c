@@ -127,8 +127,6 @@ static void emit_cold(struct trans *t)
 		em_here32(e, c->site);
 		switch (c->kind) {
 		case COLD_TLB:
-			if (c->undo_xor)
-				em_alu_rm(e, 8, 0x33, T1, c->tag);
 			trans_flags_back(t, c->insn);
 			em_mov_ri(e, H_RCX, c->info | FIELD_PREP(TLBI_INSN, c->insn));
 			em_patch32(e, em_call32(e), t->sv->cb.stub_tlb);

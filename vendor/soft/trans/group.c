@@ -278,15 +278,15 @@ static void address(struct trans *t, u8 base, u8 index, u8 scale, s32 disp)
 static void check_plain(struct trans *t, const struct group *g, bool stack)
 {
 	struct emitter *e = &t->e;
-	struct hmem tag = STACK_MEM(stk_tag), addend = STACK_MEM(stk_addend);
+	struct hmem neg = STACK_MEM(stk_neg), addend = STACK_MEM(stk_addend);
 
 	if (!stack) {
 		trans_tlb_index(t);
-		tag = HMEM_GS(H_NONE, T0, 3, g->write ? SPACE_OFF(tlb.wtag) : SPACE_OFF(tlb.rtag));
+		neg = trans_tlb_neg(g->write);
 		addend = HMEM_GS(H_NONE, T0, 3, SPACE_OFF(tlb.addend));
 	}
-	em_mov_rr(e, 8, T2, T1);
-	em_alu_rm(e, 8, 0x33, T2, tag);
+	em_mov_rm(e, 8, T2, neg);
+	em_alu_rr(e, 8, 0x03, T2, T1);
 	em_alu_ri(e, 8, 7, T2, HV_PAGE_SIZE - g->span);
 	trans_link(t, em_jcc32(e, 7), t->off, true);	/* ja */
 	em_mov_rm(e, 8, T0, addend);
@@ -311,11 +311,10 @@ static void check_live(struct trans *t, const struct group *g, bool stack)
 		em_lea(e, 8, T0, HMEM_X(T0, T2, 0, e->go));
 	} else {
 		em_pext(e, T0, T1, SV(pext_tlb));
-		em_mov_rm(e, 8, T2, HMEM_GS(H_NONE, T0, 3, g->write ? SPACE_OFF(tlb.wtag) : SPACE_OFF(tlb.rtag)));
+		em_mov_rm(e, 8, T2, trans_tlb_neg(g->write));
 		em_mov_rm(e, 8, T0, HMEM_GS(H_NONE, T0, 3, SPACE_OFF(tlb.addend)));
-		em_not(e, 8, T2);
 		em_mov_mr(e, 8, ADDEND_MEM(g->slot), T0);
-		em_lea(e, 8, T2, HMEM_X(T2, T1, 0, g->span + (e->go << HV_PAGE_SHIFT)));
+		em_lea(e, 8, T2, HMEM_X(T2, T1, 0, g->span - 1 + (e->go << HV_PAGE_SHIFT)));
 		addend = ADDEND_MEM(g->slot);
 		em_pext(e, T0, T2, SV(pext_page[0]));
 	}

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
  * Memory operands: the guest-linear address, and the soft TLB's check of it. Two variants: one may clobber the
- * flags (trans_flags_before() says so), the other works with LEA, NOT, PEXT and JRCXZ only, which leave flags alone.
+ * flags (trans_flags_before() says so), the other works with LEA, PEXT and LOOP or JRCXZ only, which leave flags alone.
  */
 #include "trans.h"
 
@@ -155,26 +155,30 @@ void trans_tlb_index(struct trans *t)
 	}
 }
 
-/* Flags may be clobbered: compare the offset in the page after xor with the tag. */
+struct hmem trans_tlb_neg(bool write)
+{
+	return HMEM_GS(H_NONE, T0, 3, write ? SPACE_OFF(tlb.wneg) : SPACE_OFF(tlb.rneg));
+}
+
+/* Flags may be clobbered: compare the distance from the page. */
 static struct access access_plain(struct trans *t, u32 info, bool stack)
 {
 	struct emitter *e = &t->e;
 	u32 len = info & TLBI_LEN;
-	struct cold c = { .kind = COLD_TLB, .insn = t->i, .info = info, .undo_xor = true };
-	struct hmem host;
+	struct cold c = { .kind = COLD_TLB, .insn = t->i, .info = info };
+	struct hmem neg = HMEM_GS(H_NONE, H_NONE, 0, SPACE_OFF(stk_neg));
+	struct hmem addend = HMEM_GS(H_NONE, H_NONE, 0, SPACE_OFF(stk_addend));
 
-	if (stack) {
-		c.tag = HMEM_GS(H_NONE, H_NONE, 0, SPACE_OFF(stk_tag));
-		host = HMEM_GS(H_NONE, H_NONE, 0, SPACE_OFF(stk_host));
-	} else {
+	if (!stack) {
 		trans_tlb_index(t);
-		c.tag = HMEM_GS(H_NONE, T0, 3, info & TLBI_WRITE ? SPACE_OFF(tlb.wtag) : SPACE_OFF(tlb.rtag));
-		host = HMEM_GS(H_NONE, T0, 3, SPACE_OFF(tlb.host));
+		neg = trans_tlb_neg(info & TLBI_WRITE);
+		addend = HMEM_GS(H_NONE, T0, 3, SPACE_OFF(tlb.addend));
 	}
-	em_alu_rm(e, 8, 0x33, T1, c.tag);
-	em_alu_ri(e, 8, 7, T1, HV_PAGE_SIZE - len);
+	em_mov_rm(e, 8, T2, neg);
+	em_alu_rr(e, 8, 0x03, T2, T1);
+	em_alu_ri(e, 8, 7, T2, HV_PAGE_SIZE - len);
 	c.site = em_jcc32(e, 7);	/* ja */
-	em_mov_rm(e, 8, T0, host);
+	em_mov_rm(e, 8, T0, addend);
 	/* the slow path comes back with T0 = host - address and T1 = address */
 	c.back = em_rx(e);
 	trans_cold(t, &c);
@@ -204,10 +208,8 @@ static struct access access_live(struct trans *t, u32 info, bool stack)
 	} else {
 		em_pext(e, T0, T1, SV(pext_tlb));
 		em_mov_rm(e, 8, T2, HMEM_GS(H_NONE, T0, 3, SPACE_OFF(tlb.addend)));
-		em_mov_rm(e, 8, T0, HMEM_GS(H_NONE, T0, 3, info & TLBI_WRITE ? SPACE_OFF(tlb.wtag) :
-					    SPACE_OFF(tlb.rtag)));
-		em_not(e, 8, T0);
-		em_lea(e, 8, T0, HMEM_X(T0, T1, 0, (s32)len + go));
+		em_mov_rm(e, 8, T0, trans_tlb_neg(info & TLBI_WRITE));
+		em_lea(e, 8, T0, HMEM_X(T0, T1, 0, (s32)len - 1 + go));
 	}
 	/* PEXT takes its source from VEX.vvvv, the mask from memory */
 	em_pext(e, T0, T0, mask);

@@ -30,8 +30,6 @@ struct cold {
 	u8 kind;
 	u8 insn;		/* index of the instruction */
 	bool keep_t2;		/* COLD_TLB: the operand is [T2 + T1] afterwards */
-	bool undo_xor;		/* COLD_TLB: T1 was xored with the tag below */
-	struct hmem tag;
 	u8 *site;		/* jump that leads here (rel32) */
 	u8 *back;		/* COLD_TLB: executable address to go on at */
 	u32 info;		/* TLBI_*, or SX_* code */
@@ -115,6 +113,7 @@ struct access trans_access(struct trans *t, u8 seg, u32 len, bool write, u16 fla
 void trans_segment(struct trans *t, u8 seg, u32 len, bool write, u16 flags);
 void trans_page_off(struct trans *t, u8 dst, s64 off);			/* dst = page_va + off */
 void trans_tlb_index(struct trans *t);			/* T0 = the soft TLB's slot for T1; changes flags */
+struct hmem trans_tlb_neg(bool write);			/* minus the page in slot T0 that may be read, or written */
 /* The operand in ModRM, len bytes: address and check, or its part in a shared one. false: leave it to C. */
 bool trans_operand(struct trans *t, const struct insn *in, u32 len, bool write, struct access *a);
 void trans_cold(struct trans *t, const struct cold *c);
