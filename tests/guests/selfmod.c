@@ -130,6 +130,39 @@ static void written_anew(void)
 	check("written_anew", wrong, 0);
 }
 
+/* Writes that leave code as it was, with and without it running between, then one that does not; and bytes beside code. */
+static void same_bytes(void)
+{
+	volatile u8 *p = page + 64;
+	unsigned int wrong = 0;
+
+	memset(page, 0xcc, PAGE);
+	for (u32 n = 0; n < 300; n++) {
+		put_mov((u8 *)p, n);
+		wrong += call((u8 *)p) != n;
+		for (u32 i = 0; i < n; i++) {
+			p[1] = (u8)n;		/* the constant's low byte again */
+			p[-1] = (u8)i;
+			p[6] = (u8)i;		/* after the RET */
+			if (n & 1)
+				wrong += call((u8 *)p) != n;
+		}
+		p[2] ^= 0x80;
+		wrong += call((u8 *)p) != (n ^ 0x8000);
+	}
+	check("same_bytes", wrong, 0);
+	/* an instruction across the page's end, its second half written as it is */
+	put_mov(page + PAGE - 3, 0x11223344);
+	for (u32 i = 0; i < 100; i++) {
+		wrong += call(page + PAGE - 3) != 0x11223344;
+		page[PAGE + 1] = 0x11;
+		page[PAGE + 3] = (u8)i;		/* after the RET */
+	}
+	page[PAGE + 1] = 0x12;
+	wrong += call(page + PAGE - 3) != 0x12223344;
+	check("same_bytes_crossing", wrong, 0);
+}
+
 /* The runner writes a log into the page that code runs from, as a device does by DMA. */
 static void by_device(void)
 {
@@ -208,6 +241,7 @@ int main(u32 step)
 	rewritten();
 	many_pages();
 	written_anew();
+	same_bytes();
 	by_device();
 #ifdef __x86_64__
 	aliases();

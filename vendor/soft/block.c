@@ -256,38 +256,123 @@ void soft_cpage_compare(struct soft_vcpu *sv, struct cpage *p, const u8 *bytes)
 	p->checked = true;
 }
 
-/* So many writes to a page's code, with nothing translated between, and all of it goes: somebody writes it anew. */
-#define PAGE_MAX_KILLS	3
-
-void soft_drop_page_code(struct soft_vcpu *sv, gfn_t gfn, u64 lines)
+static bool overlap(u32 a, u32 alen, u32 b, u32 blen)
 {
-	struct cpage *p = soft_cpage(sv, gfn, false);
-	u64 left = 0;
+	return blen && a < b + blen && b < a + alen;
+}
 
-	if (!p || (!(p->lines & lines) && (p->lines || !p->guarded)))
-		return;
-	if (p->all_kills < PAGE_CHANGING)
-		p->all_kills++;
-	if (++p->kills >= PAGE_MAX_KILLS)
-		lines = ~0UL;
-	for (struct block *b = p->blocks, *next; b; b = next) {
-		next = b->page_next;
-		if (b->lines & lines)
-			soft_block_kill(sv, b);
-		else
-			left |= b->lines;
-	}
-	if (lines & 1)
-		check_joined(sv, p, NULL);
-	p->lines = left | (p->joined ? 1 : 0);
+/* Was the block made from any of len bytes at offset off of its page? */
+static bool made_from(const struct block *b, u32 off, u32 len)
+{
+	bool found = overlap(b->offset, bytes_here(b), off, len);
+
+	for (u32 i = 0; i < ARRAY_SIZE(b->peek) && !found; i++)
+		found = overlap(b->peek[i].offset, b->peek[i].len, off, len);
+	return found;
+}
+
+static bool ends_in(const struct cpage *p, u32 off)
+{
+	for (const struct block *b = p->joined; b; b = b->joined_next)
+		if (!b->dead && off < b->bytes - bytes_here(b))
+			return true;
+	return false;
+}
+
+bool soft_code_at(struct soft_vcpu *sv, gpa_t gpa, u32 len)
+{
+	struct cpage *p = soft_cpage(sv, gpa >> HV_PAGE_SHIFT, false);
+	u32 off = gpa & ~HV_PAGE_MASK;
+
+	if (!p || !(p->lines & lines_of(off, len)))
+		return false;
+	for (const struct block *b = p->blocks; b; b = b->page_next)
+		if (made_from(b, off, len))
+			return true;
+	return ends_in(p, off);
+}
+
+/* What of a page's code is left; the page is an ordinary one if nothing is. */
+static void count_lines(struct soft_vcpu *sv, struct cpage *p)
+{
+	p->lines = p->joined ? 1 : 0;
+	for (const struct block *b = p->blocks; b; b = b->page_next)
+		p->lines |= b->lines;
 	p->checked = false;
 	if (!p->lines) {
-		struct page_state *ps = soft_page_state(sv->vcpu->vm, gfn);
+		struct page_state *ps = soft_page_state(sv->vcpu->vm, p->gfn);
 
 		p->guarded = false;
 		if (ps)
 			host_fetch_and(&ps->code, ~BIT_ULL(sv->vcpu->index));
 	}
+}
+
+static void note_kill(struct cpage *p)
+{
+	if (p->all_kills < PAGE_CHANGING)
+		p->all_kills++;
+	p->kills++;
+}
+
+static void drop_page(struct soft_vcpu *sv, struct cpage *p)
+{
+	while (p->blocks)
+		soft_block_kill(sv, p->blocks);
+	check_joined(sv, p, NULL);
+	count_lines(sv, p);
+}
+
+void soft_drop_page_code(struct soft_vcpu *sv, gfn_t gfn)
+{
+	struct cpage *p = soft_cpage(sv, gfn, false);
+
+	if (!p || (!p->lines && !p->guarded))
+		return;
+	note_kill(p);
+	drop_page(sv, p);
+}
+
+/* So many writes to a page's code, with nothing translated between, and all of it goes: somebody writes it anew. */
+#define PAGE_MAX_KILLS	3
+/* So many that changed none of its bytes, and what they hit goes all the same: each costs more than a plain write. */
+#define PAGE_MAX_SPARES	64
+
+void soft_code_written(struct soft_vcpu *sv, gpa_t gpa, u32 len)
+{
+	struct cpage *p = soft_cpage(sv, gpa >> HV_PAGE_SHIFT, false);
+	const u8 *host = (const u8 *)gmem_hva(sv->vcpu, gpa & HV_PAGE_MASK, NULL);
+	u32 off = gpa & ~HV_PAGE_MASK;
+	bool hit = false, killed = false;
+
+	if (!p || (!(p->lines & lines_of(off, len)) && (p->lines || !p->guarded)))
+		return;
+	if (!host || p->spares >= PAGE_MAX_SPARES)
+		host = NULL;
+	for (struct block *b = p->blocks, *next; b; b = next) {
+		next = b->page_next;
+		if (!made_from(b, off, len))
+			continue;
+		hit = true;
+		/* boot loaders patch the same byte into their code before each call of the BIOS */
+		if (host && b->sum == sum_block(b, host))
+			continue;
+		soft_block_kill(sv, b);
+		killed = true;
+	}
+	if (ends_in(p, off)) {
+		check_joined(sv, p, NULL);
+		killed = true;
+	}
+	if (!killed && p->lines) {
+		p->spares += hit;
+		return;
+	}
+	note_kill(p);
+	if (p->kills >= PAGE_MAX_KILLS)
+		drop_page(sv, p);
+	else
+		count_lines(sv, p);
 }
 
 void soft_drop_all_code(struct soft_vcpu *sv)
@@ -412,7 +497,7 @@ struct block *soft_find_block(struct soft_vcpu *sv, u64 va, bool alone, int *why
 			b->lines |= lines_of(b->peek[i].offset, b->peek[i].len);
 		p->lines |= b->lines;
 		p->checked = false;
-		p->kills = 0;
+		p->kills = p->spares = 0;
 		b->sum = sum_block(b, p->host);
 	}
 	if (unlikely(edge)) {

@@ -33,7 +33,7 @@ static void recheck_page(struct soft_vcpu *sv, struct cpage *p)
 		return;
 	hva = gmem_hva(sv->vcpu, p->gfn << HV_PAGE_SHIFT, NULL);
 	if (!hva || !copy_lines(sv->recheck_copy, hva, p->lines))
-		soft_drop_page_code(sv, p->gfn, ~0UL);
+		soft_drop_page_code(sv, p->gfn);
 	else
 		soft_cpage_compare(sv, p, sv->recheck_copy);
 }

@@ -73,13 +73,13 @@ void soft_handle_revokes(struct soft_vcpu *sv)
 	if (all) {
 		/* too many to list. The pools stay: somebody up the call chain may hold a block. */
 		for (u32 i = 0; i < sv->nr_cpages; i++)
-			soft_drop_page_code(sv, sv->cpage_pool[i].gfn, ~0UL);
+			soft_drop_page_code(sv, sv->cpage_pool[i].gfn);
 		soft_flush_all(sv);
 	}
 	for (u32 i = 0; i < n; i++) {
 		struct page_state *ps = soft_page_state(sv->vcpu->vm, gfns[i]);
 
-		soft_drop_page_code(sv, gfns[i], ~0UL);
+		soft_drop_page_code(sv, gfns[i]);
 		revoke_own_writes(sv, gfns[i]);
 		if (ps)
 			host_fetch_and(&ps->writers, ~BIT_ULL(sv->vcpu->index));
@@ -152,22 +152,13 @@ void soft_protect_code(struct soft_vcpu *sv, struct cpage *p)
 	}
 }
 
-static u64 lines_of(gpa_t gpa, u32 len)
-{
-	u32 first = (gpa & ~HV_PAGE_MASK) / 64, last = ((gpa & ~HV_PAGE_MASK) + len - 1) / 64;
-
-	return GENMASK_ULL(last > 63 ? 63 : last, first);
-}
-
 bool soft_smc_write(struct soft_vcpu *sv, gpa_t gpa, u32 len)
 {
 	struct page_state *ps = soft_page_state(sv->vcpu->vm, gpa >> HV_PAGE_SHIFT);
-	struct cpage *p;
 
 	if (!ps || (host_load_relaxed(&ps->code) & ~BIT_ULL(sv->vcpu->index)))
 		return false;
-	p = soft_cpage(sv, gpa >> HV_PAGE_SHIFT, false);
-	return !p || !(p->lines & lines_of(gpa, len));
+	return !soft_code_at(sv, gpa, len);
 }
 
 static struct soft_vcpu *soft_self(struct vm *vm)
@@ -195,7 +186,7 @@ void soft_gmem_written(struct vm *vm, gpa_t gpa, unsigned int len)
 			if (!self)
 				self = soft_self(vm);
 			if (self && (code & BIT_ULL(self->vcpu->index))) {
-				soft_drop_page_code(self, gpa >> HV_PAGE_SHIFT, lines_of(gpa, n));
+				soft_code_written(self, gpa, n);
 				self->stat->smc++;
 				code &= ~BIT_ULL(self->vcpu->index);
 			}

@@ -241,7 +241,7 @@ struct cpage {
 	struct block *joined;	/* those whose only instruction ends here; dead ones too */
 	bool guarded;		/* our code bit in its page_state is set */
 	bool checked;		/* check[] covers all lines */
-	u8 kills;		/* writes that cost blocks since something was translated */
+	u8 kills, spares;	/* writes that cost blocks, and that did not, since something was translated */
 	u8 all_kills;		/* and ever, up to PAGE_CHANGING: what is translated now may not last */
 	u64 checked_at;		/* soft_vcpu.fetch_epoch when all blocks were last known to be right */
 };
@@ -487,6 +487,12 @@ struct block *soft_block_of_cold_pc(struct soft_vcpu *sv, u64 pc);
 u64 soft_guest_rip(struct soft_vcpu *sv, struct block *b, u64 pc, bool *flags_away);
 /* Is there a block at offset off of page p? */
 bool soft_block_at(struct soft_vcpu *sv, const struct cpage *p, u32 off, u16 key);
+/* Was code of this vCPU made from any of len bytes at gpa, all in one page? */
+bool soft_code_at(struct soft_vcpu *sv, gpa_t gpa, u32 len);
+/* They were written: drop what was made from them, if they have changed. */
+void soft_code_written(struct soft_vcpu *sv, gpa_t gpa, u32 len);
+/* Drop all that was made from a page. */
+void soft_drop_page_code(struct soft_vcpu *sv, gfn_t gfn);
 /* The only instruction of b ends in page p. */
 void soft_block_join(struct block *b, struct cpage *p);
 void soft_cpage_refresh(struct soft_vcpu *sv, struct cpage *p, const u8 *host);
@@ -515,13 +521,12 @@ void soft_recheck(struct soft_vcpu *sv);
 struct page_state *soft_page_state(struct vm *vm, gfn_t gfn);
 /* This vCPU is about to translate from gfn: nobody may write it unseen from now on. */
 void soft_protect_code(struct soft_vcpu *sv, struct cpage *p);
-/* A write of len bytes at gpa: drop what was translated from them here; false if other vCPUs have code there. */
+/* May len bytes at gpa be written without telling anybody, this once? */
 bool soft_smc_write(struct soft_vcpu *sv, gpa_t gpa, u32 len);
 void soft_gmem_written(struct vm *vm, gpa_t gpa, unsigned int len);
 void soft_handle_revokes(struct soft_vcpu *sv);
 /* The same from core, for a vCPU that sleeps. */
 void soft_attend(struct vcpu *vcpu);
-void soft_drop_page_code(struct soft_vcpu *sv, gfn_t gfn, u64 lines);
 
 /* ---- trans ---- */
 /* Why there is no block: */
