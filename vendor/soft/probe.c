@@ -2,11 +2,32 @@
 /* Can the soft vendor run on this host? */
 #include <cpuid.h>
 #include <errno.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/auxv.h>
 #include <stdint.h>
 #include "probe.h"
 
 typedef uint32_t u32;
+
+struct soft_host soft_host_slow;
+
+/* AMD before family 19h runs PEXT in microcode; Intel's processors need 7 operations for LOOP, AMD's and Hygon's one. */
+static void find_slow(void)
+{
+	const char *slow = getenv("ANYKVM_SLOW");
+	u32 a = 0, b = 0, c, d, family;
+
+	__get_cpuid(0, &a, &b, &c, &d);
+	soft_host_slow.loop = b != signature_AMD_ebx && b != 0x6f677948 /* "Hygo" */;
+	__get_cpuid(1, &a, &b, &c, &d);
+	family = ((a >> 8) & 15) + ((a >> 20) & 0xff);
+	soft_host_slow.pext = !soft_host_slow.loop && family < 0x19;
+	if (slow) {
+		soft_host_slow.loop = strstr(slow, "loop");
+		soft_host_slow.pext = strstr(slow, "pext");
+	}
+}
 
 int soft_probe(const char **why)
 {
@@ -25,6 +46,7 @@ int soft_probe(const char **why)
 		*why = "the kernel does not enable FSGSBASE (Linux 5.9 or newer does)";
 		return -ENODEV;
 	}
+	find_slow();
 	*why = "no VT-x or AMD-V is usable here: processor in software";
 	return 0;
 }

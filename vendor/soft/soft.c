@@ -77,26 +77,6 @@ static u64 host_xcr0(void)
 	return lo;
 }
 
-/* Intel's need 7 operations for LOOP, AMD's (and Hygon's) one. */
-static bool loop_is_fast(void)
-{
-	u32 a = 0, b, c = 0, d;
-
-	__asm__("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
-	return b == 0x68747541 || b == 0x6f677948;	/* "Auth", "Hygo" */
-}
-
-/* AMD before family 19h runs PEXT in microcode. */
-static bool pext_is_slow(void)
-{
-	u32 a = 1, b, c = 0, d;
-
-	if (!loop_is_fast())
-		return false;
-	__asm__("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
-	return ((a >> 8) & 15) + ((a >> 20) & 0xff) < 0x19;
-}
-
 static void set_masks(struct soft_vcpu *sv)
 {
 	sv->pext_tlb = (u64)(TLB_SIZE - 1) << HV_PAGE_SHIFT;
@@ -109,8 +89,8 @@ static void set_masks(struct soft_vcpu *sv)
 	sv->only_df = X86_FLAG_DF;
 	sv->bit_mask[0] = 31;
 	sv->bit_mask[1] = 63;
-	sv->slow_pext = pext_is_slow();
-	sv->go = loop_is_fast();
+	sv->slow_pext = soft_host_slow.pext;
+	sv->go = !soft_host_slow.loop;
 	sv->kick = sv->go;
 	for (u32 i = 0; i < ARRAY_SIZE(sv->pext_page); i++)
 		sv->pext_page[i] = HV_PAGE_MASK | ((1u << i) - 1);
