@@ -261,11 +261,14 @@ static bool overlap(u32 a, u32 alen, u32 b, u32 blen)
 	return blen && a < b + blen && b < a + alen;
 }
 
-/* Was the block made from any of len bytes at offset off of its page? */
-static bool made_from(const struct block *b, u32 off, u32 len)
+/* Was the block made from any of len bytes at offset off of its page, in these lines? */
+static bool made_from(const struct block *b, u32 off, u32 len, u64 lines)
 {
-	bool found = overlap(b->offset, bytes_here(b), off, len);
+	bool found;
 
+	if (!(b->lines & lines))
+		return false;
+	found = overlap(b->offset, bytes_here(b), off, len);
 	for (u32 i = 0; i < ARRAY_SIZE(b->peek) && !found; i++)
 		found = overlap(b->peek[i].offset, b->peek[i].len, off, len);
 	return found;
@@ -283,21 +286,20 @@ bool soft_code_at(struct soft_vcpu *sv, gpa_t gpa, u32 len)
 {
 	struct cpage *p = soft_cpage(sv, gpa >> HV_PAGE_SHIFT, false);
 	u32 off = gpa & ~HV_PAGE_MASK;
+	u64 lines = lines_of(off, len);
 
-	if (!p || !(p->lines & lines_of(off, len)))
+	if (!p || !(p->lines & lines))
 		return false;
 	for (const struct block *b = p->blocks; b; b = b->page_next)
-		if (made_from(b, off, len))
+		if (made_from(b, off, len, lines))
 			return true;
 	return ends_in(p, off);
 }
 
-/* What of a page's code is left; the page is an ordinary one if nothing is. */
-static void count_lines(struct soft_vcpu *sv, struct cpage *p)
+/* The lines that a page's blocks are in, after some were dropped: it is an ordinary page if there are none. */
+static void set_lines(struct soft_vcpu *sv, struct cpage *p, u64 lines)
 {
-	p->lines = p->joined ? 1 : 0;
-	for (const struct block *b = p->blocks; b; b = b->page_next)
-		p->lines |= b->lines;
+	p->lines = lines | (p->joined ? 1 : 0);
 	p->checked = false;
 	if (!p->lines) {
 		struct page_state *ps = soft_page_state(sv->vcpu->vm, p->gfn);
@@ -320,7 +322,7 @@ static void drop_page(struct soft_vcpu *sv, struct cpage *p)
 	while (p->blocks)
 		soft_block_kill(sv, p->blocks);
 	check_joined(sv, p, NULL);
-	count_lines(sv, p);
+	set_lines(sv, p, 0);
 }
 
 void soft_drop_page_code(struct soft_vcpu *sv, gfn_t gfn)
@@ -335,44 +337,36 @@ void soft_drop_page_code(struct soft_vcpu *sv, gfn_t gfn)
 
 /* So many writes to a page's code, with nothing translated between, and all of it goes: somebody writes it anew. */
 #define PAGE_MAX_KILLS	3
-/* So many that changed none of its bytes, and what they hit goes all the same: each costs more than a plain write. */
-#define PAGE_MAX_SPARES	64
 
 void soft_code_written(struct soft_vcpu *sv, gpa_t gpa, u32 len)
 {
 	struct cpage *p = soft_cpage(sv, gpa >> HV_PAGE_SHIFT, false);
-	const u8 *host = (const u8 *)gmem_hva(sv->vcpu, gpa & HV_PAGE_MASK, NULL);
 	u32 off = gpa & ~HV_PAGE_MASK;
-	bool hit = false, killed = false;
+	u64 lines = lines_of(off, len), left = 0;
+	bool killed = false;
 
-	if (!p || (!(p->lines & lines_of(off, len)) && (p->lines || !p->guarded)))
+	if (!p || (!(p->lines & lines) && (p->lines || !p->guarded)))
 		return;
-	if (!host || p->spares >= PAGE_MAX_SPARES)
-		host = NULL;
 	for (struct block *b = p->blocks, *next; b; b = next) {
 		next = b->page_next;
-		if (!made_from(b, off, len))
-			continue;
-		hit = true;
-		/* boot loaders patch the same byte into their code before each call of the BIOS */
-		if (host && b->sum == sum_block(b, host))
-			continue;
-		soft_block_kill(sv, b);
-		killed = true;
+		if (made_from(b, off, len, lines)) {
+			soft_block_kill(sv, b);
+			killed = true;
+		} else {
+			left |= b->lines;
+		}
 	}
 	if (ends_in(p, off)) {
 		check_joined(sv, p, NULL);
 		killed = true;
 	}
-	if (!killed && p->lines) {
-		p->spares += hit;
+	if (!killed && p->lines)
 		return;
-	}
 	note_kill(p);
 	if (p->kills >= PAGE_MAX_KILLS)
 		drop_page(sv, p);
 	else
-		count_lines(sv, p);
+		set_lines(sv, p, left);
 }
 
 void soft_drop_all_code(struct soft_vcpu *sv)
@@ -497,7 +491,7 @@ struct block *soft_find_block(struct soft_vcpu *sv, u64 va, bool alone, int *why
 			b->lines |= lines_of(b->peek[i].offset, b->peek[i].len);
 		p->lines |= b->lines;
 		p->checked = false;
-		p->kills = p->spares = 0;
+		p->kills = 0;
 		b->sum = sum_block(b, p->host);
 	}
 	if (unlikely(edge)) {

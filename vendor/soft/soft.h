@@ -241,7 +241,7 @@ struct cpage {
 	struct block *joined;	/* those whose only instruction ends here; dead ones too */
 	bool guarded;		/* our code bit in its page_state is set */
 	bool checked;		/* check[] covers all lines */
-	u8 kills, spares;	/* writes that cost blocks, and that did not, since something was translated */
+	u8 kills;		/* writes that cost blocks since something was translated */
 	u8 all_kills;		/* and ever, up to PAGE_CHANGING: what is translated now may not last */
 	u64 checked_at;		/* soft_vcpu.fetch_epoch when all blocks were last known to be right */
 };
@@ -489,7 +489,7 @@ u64 soft_guest_rip(struct soft_vcpu *sv, struct block *b, u64 pc, bool *flags_aw
 bool soft_block_at(struct soft_vcpu *sv, const struct cpage *p, u32 off, u16 key);
 /* Was code of this vCPU made from any of len bytes at gpa, all in one page? */
 bool soft_code_at(struct soft_vcpu *sv, gpa_t gpa, u32 len);
-/* They were written: drop what was made from them, if they have changed. */
+/* They were written: drop what was made from them. */
 void soft_code_written(struct soft_vcpu *sv, gpa_t gpa, u32 len);
 /* Drop all that was made from a page. */
 void soft_drop_page_code(struct soft_vcpu *sv, gfn_t gfn);
