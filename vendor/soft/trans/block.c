@@ -6,6 +6,7 @@
  */
 #include "trans.h"
 
+#define CALL_LEN	5	/* of a host's call */
 #define BLOCK_ROOM	32768	/* more than a block, or its slow paths, can take */
 
 /* What the mode allows; anything else is left to the emulator, which raises #UD or #NM as it should. */
@@ -257,22 +258,21 @@ static void emit_jump_stub(struct emitter *e, struct codebuf *cb)
 }
 
 /*
- * Called after a guest's call has pushed its return address, which is in T2. What follows the host's call is MOV ECX with
- * an immediate that says where the code after the guest's call is, from the MOV's end; nobody needs ECX.
+ * Called after a guest's call has pushed its return address, which is in T2. What precedes the host's call is MOV ECX with
+ * an immediate that says where the code after the guest's call is, from the MOV's end.
  */
 static void emit_call_stub(struct emitter *e, struct codebuf *cb)
 {
 	struct hmem top = HMEM(H_RSP, SV_OFF(ret_top) + 8);
 	struct hop movsxd = { .opcode = 0x63, .w = true };
-	struct hmem disp = HMEM(T2, 1);
 
 	cb->stub_call = em_rx(e);
+	em_op_rr(e, &movsxd, T1, H_RCX);
 	em_not(e, 8, T2);
 	em_mov_rm(e, 1, T0, top);
 	em_mov_mr(e, 8, HMEM_GS(H_NONE, T0, 2, SPACE_OFF(ret[1].not_va)), T2);
 	em_mov_rm(e, 8, T2, HMEM(H_RSP, 0));
-	em_op_rm(e, &movsxd, T1, &disp);
-	em_lea(e, 8, T2, HMEM_X(T2, T1, 0, 1 + sizeof(u32)));
+	em_lea(e, 8, T2, HMEM_X(T2, T1, 0, -CALL_LEN));
 	em_mov_mr(e, 8, HMEM_GS(H_NONE, T0, 2, SPACE_OFF(ret[1].code)), T2);
 	em_lea(e, 4, T0, HMEM(T0, RET_STEP));
 	em_mov_mr(e, 1, top, T0);

@@ -178,10 +178,10 @@ static void remember_return(struct trans *t, u8 reg)
 
 	if (reg != T2)
 		em_mov_rr(e, 8, T2, reg);
-	em_patch32(e, em_call32(e), t->sv->cb.stub_call);
 	em_u8(e, 0xb8 + H_RCX);		/* see emit_call_stub() */
 	disp = e->p;
 	em_u32(e, 0);
+	em_patch32(e, em_call32(e), t->sv->cb.stub_call);
 	if (trans_links(t, t->next_off))
 		add_link(t, disp, t->next_off, false, true);
 	else
