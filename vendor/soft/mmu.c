@@ -485,10 +485,12 @@ static u32 fill(struct soft_vcpu *sv, u64 va, u32 len, bool write, bool stack, u
 
 		if (write && slot->dirty)
 			memslot_mark_dirty(sv->vcpu->vm, sv->vcpu, slot, r.gpa >> HV_PAGE_SHIFT);
-		/* pairs with soft_protect_code(): either we see its code bit or it sees our writer bit */
+		/*
+		 * Pairs with soft_protect_code(): either we see its code bit or it sees our writer bit. A locked operation
+		 * is a fence; and nobody but us takes the bit back, so that a bit found set has been seen long ago.
+		 */
 		if (!(host_load_relaxed(&ps->writers) & me))
 			host_fetch_or(&ps->writers, me);
-		host_mb();
 		if (unlikely(host_load_relaxed(&ps->code))) {
 			/* our own code bit was set: no slot of ours lets the page be written, so we are no writer */
 			if (host_load_relaxed(&ps->code) & me)
