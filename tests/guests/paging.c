@@ -356,6 +356,22 @@ static void tlb(void)
 	invlpg((void *)(TEST_VA + 0x100000));
 	*(volatile u32 *)(0x800000 + PAGE) = 333;
 	check("tlb_large_invlpg", v[PAGE / 4], 333);
+	set(dir_of(TEST_VA), dir_index(TEST_VA), 0xc00000 | P | RW | US | PS);
+	invlpg((void *)(TEST_VA + (1ul << dir_shift()) - 1));
+	check("tlb_large_invlpg_end", v[PAGE / 4], 222);
+#ifdef __x86_64__
+	if (cpu_has(0x80000001, 0, 3, 26)) {
+		volatile u32 *w = (volatile u32 *)(0x40000000ul + TEST_PA + PAGE);
+
+		page_pdpt[1] = P | RW | US | PS;
+		flush_tlb();
+		check("tlb_huge", *w, 222);
+		set(page_dir[1], dir_index((ul)w), 0x800000 | P | RW | US | PS);
+		page_pdpt[1] = (ul)page_dir[1] | P | RW | US;
+		invlpg((void *)0x7ffff000);
+		check("tlb_huge_invlpg", *w, 333);
+	}
+#endif
 	/* global pages: dropped by INVLPG and by a change of CR4.PGE, whatever CR3 did */
 	for (unsigned int i = 0; format == PAE && i < 4; i++)
 		check("pdpte", page_pdpt[i], (ul)page_dir[i] | P);

@@ -17,15 +17,43 @@ void soft_forget_stack(struct space *s)
 	s->stk_addend = 0;
 }
 
-/* Which 512 GiB parts of the address space hold 4 KiB pieces of larger pages: a bit for each of the 512. */
-static void note_large(struct space *s, u64 va)
+static u32 hash_page(u64 page, u32 bits)
 {
-	s->large[(va >> 45) & 7] |= BIT_ULL((va >> 39) & 63);
+	return (page * 0x9e3779b97f4a7c15UL) >> (64 - bits);
+}
+
+/* Filters over page addresses: maybe() never says no to what note() was told. */
+static u32 filter_bit(u64 page)
+{
+	return hash_page(page, FILTER_BITS);
+}
+
+static void note(u64 *filter, u64 page)
+{
+	u32 b = filter_bit(page);
+
+	filter[b / 64] |= BIT_ULL(b % 64);
+}
+
+static bool maybe(const u64 *filter, u64 page)
+{
+	u32 b = filter_bit(page);
+
+	return (filter[b / 64] >> (b % 64)) & 1;
+}
+
+/* A 4 KiB piece of a page of 1 << shift bytes is held. 4 MiB: the largest but one, in the 32-bit format. */
+static void note_large(struct space *s, u64 va, u32 shift)
+{
+	if (shift > LARGE_SHIFT)
+		s->huge[(va >> 45) & 7] |= BIT_ULL((va >> 39) & 63);
+	else
+		note(s->large, va >> LARGE_SHIFT);
 }
 
 static bool maybe_large(const struct space *s, u64 va)
 {
-	return (s->large[(va >> 45) & 7] >> ((va >> 39) & 63)) & 1;
+	return maybe(s->large, va >> LARGE_SHIFT) || ((s->huge[(va >> 45) & 7] >> ((va >> 39) & 63)) & 1);
 }
 
 void soft_flush_space(struct space *s)
@@ -44,6 +72,7 @@ void soft_flush_space(struct space *s)
 	s->own_code = SPACE_NO_PAGE;
 	soft_forget_stack(s);
 	host_memset(s->large, 0, sizeof(s->large));
+	host_memset(s->huge, 0, sizeof(s->huge));
 	soft_flush_fetch(s);
 }
 
@@ -78,31 +107,6 @@ void soft_flush_local(struct space *s)
 	s->nr_filled = 0;
 	if (s->code_local)
 		soft_flush_fetch(s);
-}
-
-static u32 hash_page(u64 page, u32 bits)
-{
-	return (page * 0x9e3779b97f4a7c15UL) >> (64 - bits);
-}
-
-/* Filters over page addresses: maybe() never says no to what note() was told. */
-static u32 filter_bit(u64 page)
-{
-	return hash_page(page, FILTER_BITS);
-}
-
-static void note(u64 *filter, u64 page)
-{
-	u32 b = filter_bit(page);
-
-	filter[b / 64] |= BIT_ULL(b % 64);
-}
-
-static bool maybe(const u64 *filter, u64 page)
-{
-	u32 b = filter_bit(page);
-
-	return (filter[b / 64] >> (b % 64)) & 1;
 }
 
 /* Does slot i let a host page of hash h be written? */
@@ -475,7 +479,7 @@ static u32 fill(struct soft_vcpu *sv, u64 va, u32 len, bool write, bool stack, u
 		return SX_EMULATE;
 	*host = hva + (va & ~HV_PAGE_MASK);
 	if (r.page_shift > HV_PAGE_SHIFT)
-		note_large(s, va);
+		note_large(s, va, r.page_shift);
 	ps = soft_page_state(sv->vcpu->vm, r.gpa >> HV_PAGE_SHIFT);
 	if (!ps)
 		return SX_EMULATE;
@@ -633,7 +637,7 @@ struct cpage *soft_fetch_page(struct soft_vcpu *sv, u64 va, int *why)
 		return NULL;
 	}
 	if (r.page_shift > HV_PAGE_SHIFT)
-		note_large(s, va);
+		note_large(s, va, r.page_shift);
 	soft_cpage_refresh(sv, p, (const u8 *)hva);
 	if (!r.global)
 		s->code_local = true;

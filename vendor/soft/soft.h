@@ -77,6 +77,7 @@ struct itlb_entry {
 
 #define FILTER_BITS	13
 #define FILTER_SIZE	((1u << FILTER_BITS) / 64)
+#define LARGE_SHIFT	22
 #define WSLOT_BITS	12
 #define WSLOT_MANY	0xffff
 #define SPACE_MAX_DIRTY	512	/* soft TLB slots listed for a flush */
@@ -132,7 +133,11 @@ struct space {
 	/* a page that may be written but holds code of ours, of which each write has to ask; SPACE_NO_PAGE: none */
 	u64 own_code;
 	gfn_t own_gfn;
-	u64 large[8];		/* where it holds 4 KiB pieces of larger guest pages: INVLPG there drops all */
+	/*
+	 * Where it holds 4 KiB pieces of larger guest pages, as INVLPG there drops all: a filter of pieces of 4 MiB, and for
+	 * pages of 1 GiB a bit for each 512 GiB.
+	 */
+	u64 large[FILTER_SIZE], huge[8];
 	u64 used;		/* LRU stamp */
 	/* Global pages (PTE.G with CR4.PGE) survive a change of CR3: which slots hold them, how many were filled. */
 	u64 global[TLB_SIZE / 64];
