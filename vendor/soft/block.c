@@ -194,6 +194,7 @@ void soft_block_kill(struct soft_vcpu *sv, struct block *b)
 			link_remove(&b->link[i]);
 	if (unlikely(b->thunk))
 		soft_thunk_killed(sv);
+	soft_forget_target(sv, b);
 	/* jump cache entries may still lead to code_jc, with the target in T1: let it leave at once */
 	jc[0] = 0xe9;
 	rel = sv->cb.stub_jump_miss - (b->code_jc + 5);
@@ -380,6 +381,7 @@ void soft_drop_all_code(struct soft_vcpu *sv)
 	host_memset(sv->blocks, 0, sizeof(sv->blocks));
 	host_memset(sv->cpages, 0, sizeof(sv->cpages));
 	sv->nr_blocks = sv->nr_cpages = sv->nr_map = sv->nr_links = 0;
+	soft_forget_all_targets(sv);
 	sv->cb.used = sv->cb.start;
 	sv->cb.cold_used = sv->cb.cold_start;
 	soft_flush_all(sv);
@@ -423,33 +425,6 @@ static struct block *block_at(struct soft_vcpu *sv, const struct cpage *p, u32 o
 bool soft_block_at(struct soft_vcpu *sv, const struct cpage *p, u32 off, u16 key)
 {
 	return block_at(sv, p, off, key, block_hash(p->gfn, off, key));
-}
-
-static void jc_set(struct space *s, u32 j, struct jc_entry entry)
-{
-	if (s->nr_jc < SPACE_MAX_JC)
-		s->jc_filled[s->nr_jc] = j;
-	if (s->nr_jc <= SPACE_MAX_JC)
-		s->nr_jc++;
-	s->jc[j] = entry;
-}
-
-/* Whoever has the address's place moves to another in the line, by turns. */
-void soft_jc_insert(struct soft_vcpu *sv, u64 va, const struct block *b)
-{
-	struct space *s = sv->space;
-	u32 j = JC_INDEX(va), line = j & ~(JC_LINE - 1);
-	struct jc_entry was = s->jc[j];
-
-	/* these ask C each time */
-	if (b->key & (CODE_EDGE | CODE_ALONE))
-		return;
-	for (u32 k = line; k < line + JC_LINE; k++)
-		if (s->jc[k].neg_va == -va)
-			s->jc[k] = jc_empty(k);		/* leads to a block that is gone */
-	if (was.code && was.neg_va != -va)
-		jc_set(s, line + (j + 1 + s->jc_turn++ % (JC_LINE - 1)) % JC_LINE, was);
-	jc_set(s, j, (struct jc_entry){ .neg_va = -va, .code = (u64)b->code_jc });
 }
 
 struct block *soft_find_block(struct soft_vcpu *sv, u64 va, bool alone, int *why)

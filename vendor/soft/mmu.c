@@ -653,5 +653,6 @@ struct cpage *soft_fetch_page(struct soft_vcpu *sv, u64 va, int *why)
 	it->page = (va & HV_PAGE_MASK) | 1;
 	it->cpage = p;
 	s->code_at[p->index] = 1 - (va & HV_PAGE_MASK);
+	soft_jc_restore(sv, p, va & HV_PAGE_MASK);
 	return p;
 }

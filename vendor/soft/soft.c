@@ -63,6 +63,7 @@ static void soft_vcpu_destroy(struct vcpu *vcpu)
 	host_pages_free(sv->cpage_pool, PAGES(MAX_CPAGES * sizeof(struct cpage)));
 	host_pages_free(sv->map_pool, PAGES(MAX_MAP * sizeof(struct insn_map)));
 	host_pages_free(sv->link_pool, PAGES(MAX_LINKS * sizeof(struct link)));
+	host_pages_free(sv->target_pool, PAGES(MAX_TARGETS * sizeof(struct targets)));
 	host_pages_free(sv->trans, PAGES(soft_trans_size));
 	host_pages_free((u8 *)sv - SOFT_STACK_PAGES * HV_PAGE_SIZE, SOFT_STACK_PAGES + PAGES(sizeof(*sv)));
 	vcpu->vendor_data = NULL;
@@ -130,10 +131,12 @@ static int soft_vcpu_create(struct vcpu *vcpu)
 	sv->cpage_pool = host_pages_alloc(PAGES(MAX_CPAGES * sizeof(struct cpage)));
 	sv->map_pool = host_pages_alloc(PAGES(MAX_MAP * sizeof(struct insn_map)));
 	sv->link_pool = host_pages_alloc(PAGES(MAX_LINKS * sizeof(struct link)));
+	sv->target_pool = host_pages_alloc(PAGES(MAX_TARGETS * sizeof(struct targets)));
+	soft_forget_all_targets(sv);
 	sv->trans = host_pages_alloc(PAGES(soft_trans_size));
 	sv->recheck_copy = host_pages_alloc(1);
-	if (!sv->block_pool || !sv->cold_pool || !sv->cpage_pool || !sv->map_pool || !sv->link_pool || !sv->trans ||
-	    !sv->recheck_copy)
+	if (!sv->block_pool || !sv->cold_pool || !sv->cpage_pool || !sv->map_pool || !sv->link_pool || !sv->target_pool ||
+	    !sv->trans || !sv->recheck_copy)
 		goto err;
 	ret = codebuf_init(&sv->cb, CODE_SIZE);
 	if (ret)

@@ -217,6 +217,7 @@ struct block {
 	u8 settle;			/* so many instructions until the arithmetic flags are right; 0: they are */
 	bool dead;
 	u8 thunk;			/* enum soft_thunk */
+	bool listed;			/* in its page's targets */
 	gfn_t gfn2;			/* page of the second part of its only instruction, if that crosses; else ~0 */
 	struct block *joined_next;	/* others that end in gfn2 */
 	struct link *link;
@@ -239,6 +240,7 @@ struct cpage {
 	struct cpage *hash_next;
 	gfn_t gfn;
 	u32 index;		/* in cpage_pool, and in spaces' code_at[] */
+	u32 targets;		/* jumps.c: first node in target_pool, or 0 */
 	const u8 *host;		/* its memory when last looked up */
 	struct block *blocks;
 	u64 lines;		/* a bit per 64 bytes that some block covers */
@@ -250,6 +252,17 @@ struct cpage {
 	u8 all_kills;		/* and ever, up to PAGE_CHANGING: what is translated now may not last */
 	u64 checked_at;		/* soft_vcpu.fetch_epoch when all blocks were last known to be right */
 };
+
+/* Blocks of a page that jumps from elsewhere come to: a list of nodes, each a line of the host's cache. */
+struct targets {
+	u32 next;		/* node, or 0 */
+	u32 n;
+	struct target {
+		u16 offset, key;
+		u32 code;	/* code_jc, from the code buffer's start */
+	} at[7];
+};
+#define MAX_TARGETS	65536u
 
 #define HASH_BLOCKS	262144u
 #define HASH_PAGES	16384u
@@ -376,6 +389,8 @@ struct soft_vcpu {
 	u32 nr_map, max_map;
 	struct link *link_pool;
 	u32 nr_links, max_links;
+	struct targets *target_pool;
+	u32 nr_targets, free_targets;
 	struct insn insns[BLOCK_MAX_INSNS + 1];
 	struct trans *trans;		/* the translator's work space */
 	/* pages whose write permission or blocks others want dropped; covered by revoke_lock */
@@ -475,8 +490,6 @@ struct cpage *soft_fetch_page(struct soft_vcpu *sv, u64 va, int *why);
 
 /* ---- block.c ---- */
 struct block *soft_find_block(struct soft_vcpu *sv, u64 va, bool alone, int *why);
-/* Jumps to va find block b, which soft_find_block() gave, in the jump cache. */
-void soft_jc_insert(struct soft_vcpu *sv, u64 va, const struct block *b);
 /* The linear address of the page after va's. */
 u64 soft_next_page(const struct soft_vcpu *sv, u64 va);
 /* Outside 64-bit mode: the last offset in CS that code may stand at without jumps that wrap. */
@@ -503,6 +516,16 @@ void soft_block_join(struct block *b, struct cpage *p);
 void soft_cpage_refresh(struct soft_vcpu *sv, struct cpage *p, const u8 *host);
 /* Compare a page's bytes with what its blocks were made from, and drop those that differ. */
 void soft_cpage_compare(struct soft_vcpu *sv, struct cpage *p, const u8 *bytes);
+
+/* ---- jumps.c ---- */
+/* Jumps to va find block b, which soft_find_block() gave, in the jump cache. */
+void soft_jc_insert(struct soft_vcpu *sv, u64 va, struct block *b);
+/* Page p has come to stand at linear page `page` of the current space, its blocks compared with memory. */
+void soft_jc_restore(struct soft_vcpu *sv, const struct cpage *p, u64 page);
+/* Block b is about to go. */
+void soft_forget_target(struct soft_vcpu *sv, struct block *b);
+/* With all pages and blocks. */
+void soft_forget_all_targets(struct soft_vcpu *sv);
 
 /* ---- thunk.c ---- */
 enum soft_thunk { THUNK_NONE, THUNK_CALL, THUNK_SAFE };
