@@ -51,13 +51,14 @@ void soft_forget_target(struct soft_vcpu *sv, struct block *b)
 {
 	struct cpage *p = b->cpage;
 	struct targets *first = &sv->target_pool[p->targets];
-	u32 code = b->code_jc - sv->cb.rx, i = p->targets;
+	u32 code = b->code_jc - sv->cb.rx;
 
 	if (!b->listed)
 		return;
 	b->listed = false;
-	for (struct targets *t = first; i; i = t->next) {
-		t = &sv->target_pool[i];
+	for (u32 i = p->targets; i; i = sv->target_pool[i].next) {
+		struct targets *t = &sv->target_pool[i];
+
 		for (u32 k = 0; k < t->n; k++) {
 			if (t->at[k].code != code)
 				continue;

@@ -127,7 +127,7 @@ static void goto_page(struct trans *t, s64 off)
 	struct link *l;
 
 	trans_page_off(t, T1, page);
-	em_mov_rm(e, 8, T0, HMEM_GS(H_NONE, H_NONE, 0, SPACE_OFF(code_nowhere)));
+	em_mov_rm(e, 8, T0, SPACE_MEM(code_nowhere));
 	load = e->p - sizeof(u32);
 	em_lea(e, 8, T0, HMEM_X(T0, T1, 0, e->go - 1));
 	slow = em_unless_go(e);
@@ -304,20 +304,20 @@ static bool trans_thunk(struct trans *t, s64 off)
 	if (!soft_thunk_known(t->sv, t->page_va + off))
 		return false;
 	trans_page_off(t, T1, off);
-	em_mov_rm(e, 8, T0, HMEM_GS(H_NONE, H_NONE, 0, SPACE_OFF(thunk_neg)));
+	em_mov_rm(e, 8, T0, SPACE_MEM(thunk_neg));
 	em_lea(e, 8, T0, HMEM_X(T0, T1, 0, e->go));
 	c.site = em_unless_go(e);
 	miss = c.site - 1 + e->rx_delta;
 	trans_cold(t, &c);
 	/* what the thunk pushes, and above it the return address: both aligned, and in the page that may be written */
-	em_mov_rm(e, 8, T2, HMEM_GS(H_NONE, H_NONE, 0, SPACE_OFF(stk_neg)));
+	em_mov_rm(e, 8, T2, SPACE_MEM(stk_neg));
 	em_lea(e, 8, T0, HMEM_X(T2, H_R11, 0, -8));
 	em_lea(e, 8, T2, HMEM_X(T2, H_R11, 0, 0));
 	em_pext(e, T0, T0, mask);
 	em_pext(e, T2, T2, mask);
 	em_lea(e, 8, T0, HMEM_X(T0, T2, 0, e->go));
 	em_patch32(e, em_unless_go(e), miss);
-	em_mov_rm(e, 8, T2, HMEM_GS(H_NONE, H_NONE, 0, SPACE_OFF(stk_addend)));
+	em_mov_rm(e, 8, T2, SPACE_MEM(stk_addend));
 	em_lea(e, 8, T0, HMEM(T1, THUNK_CALL_LEN));
 	em_mov_mr(e, 8, HMEM_X(T2, H_R11, 0, -8), T0);
 	em_mov_rm(e, 8, T1, HMEM_X(T2, H_R11, 0, 0));

@@ -11,7 +11,6 @@
  */
 #include "trans.h"
 
-#define STACK_MEM(field)	HMEM_GS(H_NONE, H_NONE, 0, SPACE_OFF(field))
 #define MAX_SPAN	128	/* bytes of a range; the longer, the more often it crosses a page's end */
 #define NO_INDEX	0xffffu
 #define MAX_DISP	(1 << 30)	/* so that range starts fit a displacement, too */
@@ -278,7 +277,7 @@ static void address(struct trans *t, u8 base, u8 index, u8 scale, s32 disp)
 static void check_plain(struct trans *t, const struct group *g, bool stack)
 {
 	struct emitter *e = &t->e;
-	struct hmem neg = STACK_MEM(stk_neg), addend = STACK_MEM(stk_addend);
+	struct hmem neg = SPACE_MEM(stk_neg), addend = SPACE_MEM(stk_addend);
 
 	if (!stack) {
 		trans_tlb_index(t);
@@ -300,10 +299,10 @@ static void check_plain(struct trans *t, const struct group *g, bool stack)
 static void check_live(struct trans *t, const struct group *g, bool stack)
 {
 	struct emitter *e = &t->e;
-	struct hmem addend = STACK_MEM(stk_addend);
+	struct hmem addend = SPACE_MEM(stk_addend);
 
 	if (stack) {
-		em_mov_rm(e, 8, T2, STACK_MEM(stk_neg));
+		em_mov_rm(e, 8, T2, SPACE_MEM(stk_neg));
 		em_lea(e, 8, T2, HMEM_X(T2, T1, 0, 0));
 		em_lea(e, 8, T0, HMEM(T2, g->span - 1));
 		em_pext(e, T2, T2, SV(pext_page[0]));

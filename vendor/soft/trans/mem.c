@@ -166,8 +166,8 @@ static struct access access_plain(struct trans *t, u32 info, bool stack)
 	struct emitter *e = &t->e;
 	u32 len = info & TLBI_LEN;
 	struct cold c = { .kind = COLD_TLB, .insn = t->i, .info = info };
-	struct hmem neg = HMEM_GS(H_NONE, H_NONE, 0, SPACE_OFF(stk_neg));
-	struct hmem addend = HMEM_GS(H_NONE, H_NONE, 0, SPACE_OFF(stk_addend));
+	struct hmem neg = SPACE_MEM(stk_neg);
+	struct hmem addend = SPACE_MEM(stk_addend);
 
 	if (!stack) {
 		trans_tlb_index(t);
@@ -202,8 +202,8 @@ static struct access access_live(struct trans *t, u32 info, bool stack)
 		mask.disp += 8 * log2_size(len);
 		if (len > 1)
 			go = e->go;
-		em_mov_rm(e, 8, T0, HMEM_GS(H_NONE, H_NONE, 0, SPACE_OFF(stk_neg)));
-		em_mov_rm(e, 8, T2, HMEM_GS(H_NONE, H_NONE, 0, SPACE_OFF(stk_addend)));
+		em_mov_rm(e, 8, T0, SPACE_MEM(stk_neg));
+		em_mov_rm(e, 8, T2, SPACE_MEM(stk_addend));
 		em_lea(e, 8, T0, HMEM_X(T0, T1, 0, go));
 	} else {
 		em_pext(e, T0, T1, SV(pext_tlb));

@@ -15,6 +15,7 @@
 #define SV(field)	HMEM(H_RSP, SV_OFF(field))
 #define GPR_MEM(g)	HMEM(H_RSP, 8 * (g))
 #define SPACE_OFF(field) ((s32)offsetof(struct space, field))
+#define SPACE_MEM(field) HMEM_GS(H_NONE, H_NONE, 0, SPACE_OFF(field))
 
 extern const u8 trans_home[X86_NR_GPR];		/* host register, or H_NONE: in memory */
 
